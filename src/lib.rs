@@ -1,3 +1,6 @@
 //! hublake keeps a HubSpot account and a lakehouse in step, both ways.
+//!
+//! Data walks through the rooms: HubSpot → extract → lake → transform → lake →
+//! load → HubSpot. Code looks down only.
 
 pub mod objects;

@@ -8,6 +8,7 @@ mod association;
 mod object_type;
 mod property;
 mod record_id;
+pub mod values;
 
 pub use association::{AssociationCategory, AssociationType};
 pub use object_type::{ObjectType, ObjectTypeError};

@@ -84,7 +84,7 @@ impl ObjectType {
         if let Some((name, id, _, _)) = known {
             return Ok(Self::standard(name, id));
         }
-        if is_custom_id(&lower) || is_qualified_name(&lower) {
+        if is_type_id(&lower) || is_qualified_name(&lower) {
             return Ok(Self { name: lower.clone().into(), type_id: lower.into() });
         }
         let hint = nearest_standard(&lower)
@@ -106,10 +106,12 @@ impl ObjectType {
     /// The name of the mirror table: the name with every character that an
     /// unquoted SQL name cannot hold replaced (`2-3453932` → `custom_2_3453932`).
     pub fn table_name(&self) -> String {
-        if self.name.starts_with(|c: char| c.is_ascii_digit()) {
-            return format!("custom_{}", self.name.replace('-', "_"));
-        }
-        self.name.replace('-', "_")
+        let kind = match self.name.as_bytes().first() {
+            Some(b'0') => "object_",
+            Some(b'2') => "custom_",
+            _ => "",
+        };
+        format!("{kind}{}", self.name.replace('-', "_"))
     }
 
     /// The property that holds when a record last changed: `lastmodifieddate`
@@ -138,8 +140,9 @@ impl fmt::Display for ObjectType {
     }
 }
 
-fn is_custom_id(text: &str) -> bool {
+fn is_type_id(text: &str) -> bool {
     text.strip_prefix("2-")
+        .or_else(|| text.strip_prefix("0-"))
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -181,6 +184,8 @@ mod tests {
         assert_eq!(by_id.table_name(), "custom_2_3453932");
         let by_name = ObjectType::parse("p1234567_licence").expect("a full name");
         assert_eq!(by_name.table_name(), "p1234567_licence");
+        let unnamed = ObjectType::parse("0-999").expect("a type made after this version");
+        assert_eq!(unnamed.table_name(), "object_0_999");
     }
 
     #[test]
