@@ -3,4 +3,5 @@
 //! Data walks through the rooms: HubSpot → extract → lake → transform → lake →
 //! load → HubSpot. Code looks down only.
 
+pub mod hubspot;
 pub mod objects;

@@ -1,0 +1,161 @@
+//! Every path this room asks for, once, in both naming schemes.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::config::ApiVersion;
+
+/// What a path segment or a query value may hold as it is (RFC 3986,
+/// unreserved); everything else is encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// An operation of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    List,
+    Search,
+    BatchRead,
+    BatchCreate,
+    BatchUpdate,
+    BatchUpsert,
+    BatchArchive,
+    Properties,
+    Property,
+    PropertyGroups,
+    AssociationsBatchRead,
+    Owners,
+    Pipelines,
+    AccountDetails,
+    DailyUsage,
+}
+
+impl Route {
+    /// The path with its placeholders: the legacy one and the dated one.
+    ///
+    /// Legacy paths mix v3 and, for associations, v4. Dated paths are the same
+    /// for 2026-03 and 2026-09 as far as this table goes.
+    const fn templates(self) -> (&'static str, &'static str) {
+        match self {
+            Self::List => ("/crm/v3/objects/{objectType}", "/crm/objects/{ver}/{objectType}"),
+            Self::Search => {
+                ("/crm/v3/objects/{objectType}/search", "/crm/objects/{ver}/{objectType}/search")
+            }
+            Self::BatchRead => (
+                "/crm/v3/objects/{objectType}/batch/read",
+                "/crm/objects/{ver}/{objectType}/batch/read",
+            ),
+            Self::BatchCreate => (
+                "/crm/v3/objects/{objectType}/batch/create",
+                "/crm/objects/{ver}/{objectType}/batch/create",
+            ),
+            Self::BatchUpdate => (
+                "/crm/v3/objects/{objectType}/batch/update",
+                "/crm/objects/{ver}/{objectType}/batch/update",
+            ),
+            Self::BatchUpsert => (
+                "/crm/v3/objects/{objectType}/batch/upsert",
+                "/crm/objects/{ver}/{objectType}/batch/upsert",
+            ),
+            Self::BatchArchive => (
+                "/crm/v3/objects/{objectType}/batch/archive",
+                "/crm/objects/{ver}/{objectType}/batch/archive",
+            ),
+            Self::Properties => {
+                ("/crm/v3/properties/{objectType}", "/crm/properties/{ver}/{objectType}")
+            }
+            Self::Property => (
+                "/crm/v3/properties/{objectType}/{propertyName}",
+                "/crm/properties/{ver}/{objectType}/{propertyName}",
+            ),
+            Self::PropertyGroups => (
+                "/crm/v3/properties/{objectType}/groups",
+                "/crm/properties/{ver}/{objectType}/groups",
+            ),
+            Self::AssociationsBatchRead => (
+                "/crm/v4/associations/{from}/{to}/batch/read",
+                "/crm/associations/{ver}/{from}/{to}/batch/read",
+            ),
+            Self::Owners => ("/crm/v3/owners", "/crm/owners/{ver}"),
+            Self::Pipelines => {
+                ("/crm/v3/pipelines/{objectType}", "/crm/pipelines/{ver}/{objectType}")
+            }
+            Self::AccountDetails => ("/account-info/v3/details", "/account-info/{ver}/details"),
+            Self::DailyUsage => (
+                "/account-info/v3/api-usage/daily/private-apps",
+                "/account-info/{ver}/api-usage/daily/private-apps",
+            ),
+        }
+    }
+
+    /// The path with its placeholders, for logs.
+    pub(super) const fn template(self, version: ApiVersion) -> &'static str {
+        match version {
+            ApiVersion::V3 => self.templates().0,
+            ApiVersion::March2026 | ApiVersion::September2026 => self.templates().1,
+        }
+    }
+
+    /// The path, its placeholders filled in order.
+    pub(super) fn path(self, version: ApiVersion, names: &[&str]) -> String {
+        let mut names = names.iter();
+        let mut path = String::new();
+        for segment in self.template(version).split('/').skip(1) {
+            path.push('/');
+            match segment {
+                "{ver}" => path.push_str(date_of(version)),
+                _ if segment.starts_with('{') => {
+                    let name = names.next().expect("a name for every placeholder of the route");
+                    path.extend(encoded(name));
+                }
+                fixed => path.push_str(fixed),
+            }
+        }
+        debug_assert!(names.next().is_none(), "{self:?} was given too many names");
+        path
+    }
+}
+
+const fn date_of(version: ApiVersion) -> &'static str {
+    match version {
+        ApiVersion::V3 => "v3",
+        ApiVersion::March2026 => "2026-03",
+        ApiVersion::September2026 => "2026-09",
+    }
+}
+
+/// A text as it may stand in a path segment or a query value.
+///
+/// A cursor is encoded like anything else, once: what the API answers inside
+/// JSON is the value itself. (List memberships and events answer it already
+/// encoded, `Mg%3D%3D`; this room asks for neither.)
+pub(super) fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
+    utf8_percent_encode(text, ENCODED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_has_its_own_paths() {
+        let path = |version| Route::BatchRead.path(version, &["contacts"]);
+        assert_eq!(path(ApiVersion::V3), "/crm/v3/objects/contacts/batch/read");
+        assert_eq!(path(ApiVersion::March2026), "/crm/objects/2026-03/contacts/batch/read");
+        assert_eq!(path(ApiVersion::September2026), "/crm/objects/2026-09/contacts/batch/read");
+        let pair = ["contacts", "companies"];
+        assert_eq!(
+            Route::AssociationsBatchRead.path(ApiVersion::V3, &pair),
+            "/crm/v4/associations/contacts/companies/batch/read"
+        );
+        assert_eq!(
+            Route::AssociationsBatchRead.path(ApiVersion::March2026, &pair),
+            "/crm/associations/2026-03/contacts/companies/batch/read"
+        );
+        assert_eq!(Route::Owners.path(ApiVersion::September2026, &[]), "/crm/owners/2026-09");
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_segment() {
+        let path = Route::Property.path(ApiVersion::V3, &["2-345", "a/../b?c=d%"]);
+        assert_eq!(path, "/crm/v3/properties/2-345/a%2F..%2Fb%3Fc%3Dd%25");
+    }
+}
