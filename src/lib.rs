@@ -4,4 +4,5 @@
 //! load → HubSpot. Code looks down only.
 
 pub mod hubspot;
+pub mod lake;
 pub mod objects;
