@@ -3,6 +3,7 @@
 //! Data walks through the rooms: HubSpot → extract → lake → transform → lake →
 //! load → HubSpot. Code looks down only.
 
+pub mod emulator;
 pub mod hubspot;
 pub mod lake;
 pub mod objects;

@@ -1,0 +1,160 @@
+//! Changing associations by the account's rules: section 11 of the API
+//! reference.
+
+use super::account::Account;
+use super::associations::TypeAt;
+use super::record::Source;
+use super::routes::NewAssociation;
+use super::table::Found;
+use super::write::Fault;
+
+/// An association to be made: to which type, to which record, under which
+/// kinds.
+pub(crate) type Link = (TypeAt, u64, Vec<u32>);
+
+impl Account {
+    /// Checks the associations of a create.
+    pub(crate) fn check_links(
+        &self,
+        at: TypeAt,
+        links: &[NewAssociation],
+    ) -> Result<Vec<Link>, Fault> {
+        let link = |wanted: &NewAssociation| {
+            let kinds: Vec<u32> =
+                wanted.types.iter().map(|kind| kind.association_type_id).collect();
+            let to = (0..self.tables.len()).find(|to| {
+                !kinds.is_empty()
+                    && kinds.iter().all(|kind| self.associations.kind(at, *to, *kind).is_some())
+            });
+            let Some(to) = to else {
+                return Err(Fault::Association(format!(
+                    "No association type with ids {kinds:?} exists"
+                )));
+            };
+            let shouted = self.tables[to].object_type.shouted();
+            let id = self.live_id(to, &wanted.to.id.0).ok_or_else(|| {
+                Fault::Association(format!("{shouted}={} is not valid", wanted.to.id.0))
+            })?;
+            Ok((to, id, kinds))
+        };
+        links.iter().map(link).collect()
+    }
+
+    /// Makes the checked associations of a create.
+    pub(crate) fn link(&mut self, at: TypeAt, id: u64, links: Vec<Link>) {
+        for (to, other, kinds) in links {
+            self.associate(at, id, to, other, &kinds);
+        }
+    }
+
+    /// Associates two records: the labels named replace those there were, the
+    /// unlabelled kind is always among them, and the first company becomes
+    /// the primary one.
+    pub(crate) fn associate(
+        &mut self,
+        from: TypeAt,
+        id: u64,
+        to: TypeAt,
+        other: u64,
+        kinds: &[u32],
+    ) {
+        let known = self.associations.kinds(from, to);
+        let plain = known.iter().find(|kind| kind.label.is_none()).map(|kind| kind.id);
+        let primary = known
+            .iter()
+            .find(|kind| kind.category == "HUBSPOT_DEFINED" && kind.label.is_some())
+            .map(|kind| kind.id);
+        let before = self.pair(from, id, to, other);
+        let mut after: Vec<u32> = kinds.to_vec();
+        if let Some(primary) = primary {
+            let child = self.primary_side(from, id, to, other);
+            let had = before.contains(&primary);
+            let first = !kinds.contains(&primary) && !had && self.primary_parent(child).is_none();
+            if (had || first) && !after.contains(&primary) {
+                after.insert(0, primary);
+            }
+            if after.contains(&primary) && !had {
+                self.drop_primary(child);
+            }
+        }
+        if let Some(plain) = plain.filter(|plain| !after.contains(plain)) {
+            after.push(plain);
+        }
+        self.associations.set(from, id, to, other, after);
+        self.refresh_primary(from, id);
+        self.refresh_primary(to, other);
+    }
+
+    /// Ends the association of two records.
+    pub(crate) fn dissociate(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
+        self.associations.set(from, id, to, other, Vec::new());
+        self.refresh_primary(from, id);
+        self.refresh_primary(to, other);
+    }
+
+    /// Takes labels off a pair; without the unlabelled kind none remain.
+    pub(crate) fn unlabel(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64, kinds: &[u32]) {
+        let plain = self.associations.kinds(from, to).iter().find(|kind| kind.label.is_none());
+        if plain.is_some_and(|plain| kinds.contains(&plain.id)) {
+            return self.dissociate(from, id, to, other);
+        }
+        let mut left = self.pair(from, id, to, other);
+        left.retain(|kind| !kinds.contains(kind));
+        self.associations.set(from, id, to, other, left);
+        self.refresh_primary(from, id);
+        self.refresh_primary(to, other);
+    }
+
+    /// The live record of an id, merges followed.
+    pub(crate) fn live_id(&self, at: TypeAt, text: &str) -> Option<u64> {
+        match self.tables[at].find(text.parse().ok()?) {
+            Found::Live(view) | Found::Merged(view) => Some(view.id),
+            Found::Archived(_) | Found::Nothing => None,
+        }
+    }
+
+    /// Which side of a pair has the other as its one primary: the company is
+    /// always the primary of the rest.
+    fn primary_side(&self, from: TypeAt, id: u64, to: TypeAt, other: u64) -> (TypeAt, u64, TypeAt) {
+        let company = |at: TypeAt| self.tables[at].object_type.plural == "companies";
+        if company(from) && !company(to) { (to, other, from) } else { (from, id, to) }
+    }
+
+    fn primary_parent(&self, (child_at, child, parent_at): (TypeAt, u64, TypeAt)) -> Option<u64> {
+        let kinds = self.associations.kinds(child_at, parent_at);
+        let primary = kinds
+            .iter()
+            .find(|kind| kind.category == "HUBSPOT_DEFINED" && kind.label.is_some())?
+            .id;
+        let all = self.associates(child_at, child, parent_at);
+        all.into_iter().find(|(_, kinds)| kinds.contains(&primary)).map(|(parent, _)| parent)
+    }
+
+    fn drop_primary(&mut self, side: (TypeAt, u64, TypeAt)) {
+        let Some(parent) = self.primary_parent(side) else { return };
+        let (child_at, child, parent_at) = side;
+        let kinds = self.associations.kinds(child_at, parent_at);
+        let plain: Vec<u32> = kinds
+            .iter()
+            .filter(|kind| kind.category != "HUBSPOT_DEFINED" || kind.label.is_none())
+            .map(|kind| kind.id)
+            .collect();
+        let mut left = self.pair(child_at, child, parent_at, parent);
+        left.retain(|kind| plain.contains(kind));
+        self.associations.set(child_at, child, parent_at, parent, left);
+    }
+
+    /// A contact's `associatedcompanyid` follows the primary company, without
+    /// touching the modified date.
+    fn refresh_primary(&mut self, at: TypeAt, id: u64) {
+        let Some((slot, _)) = self.tables[at].catalogue.find("associatedcompanyid") else { return };
+        let Some(companies) = self.type_at("companies") else { return };
+        let company = self.primary_parent((at, id, companies));
+        let value = company.map(|company| company.to_string()).unwrap_or_default();
+        let held = self.tables[at].view(id).and_then(|view| view.value(slot)).unwrap_or_default();
+        if held != value {
+            let now = self.clock.now();
+            self.tables[at].apply(id, vec![(slot, value)], now, Source::Calculated, false);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Merging two records, and deleting one for good.
+
+use super::account::Account;
+use super::associations::TypeAt;
+use super::record::Source;
+use super::schema::Slot;
+use super::table::Change;
+use super::write::emails;
+
+impl Account {
+    /// Merges two live records of a type into a third, new one, as HubSpot
+    /// does since January 2025; both old ids lead to it. Returns its id.
+    pub(crate) fn merge(&mut self, at: TypeAt, primary: u64, other: u64) -> u64 {
+        let now = self.clock.now();
+        let draft = self.merged_values(at, primary, other);
+        let id = self.tables[at].new_id();
+        self.hand_over(at, primary, id);
+        self.hand_over(at, other, id);
+        let table = &mut self.tables[at];
+        for (slot, value) in &draft {
+            if table.catalogue.at(*slot).unique {
+                table.remember(*slot, value.to_lowercase(), id);
+            }
+        }
+        table.insert(id, draft, now, Source::Merge);
+        table.set_merged(primary, id, now);
+        table.set_merged(other, id, now);
+        self.remember_emails(at, id);
+        id
+    }
+
+    /// Deletes a record for good.
+    pub(crate) fn gdpr_delete(&mut self, at: TypeAt, id: u64) {
+        let now = self.clock.now();
+        self.tables[at].purge(id, now);
+    }
+
+    /// The primary record's values, the gaps filled from the other; addresses
+    /// of both are kept.
+    fn merged_values(&self, at: TypeAt, primary: u64, other: u64) -> Vec<Change> {
+        let table = &self.tables[at];
+        let (Some(first), Some(second)) = (table.live(primary), table.live(other)) else {
+            return Vec::new();
+        };
+        let value = |slot: Slot| {
+            let filled = |value: &String| !value.is_empty();
+            first.value(slot).filter(filled).or_else(|| second.value(slot).filter(filled))
+        };
+        let slots =
+            table.catalogue.iter().filter(|(slot, _)| !table.catalogue.always.contains(slot));
+        let mut values: Vec<Change> =
+            slots.filter_map(|(slot, _)| Some((slot, value(slot)?))).collect();
+        let mut set = |name: &str, text: String| {
+            let Some((slot, _)) = table.catalogue.find(name) else { return };
+            values.retain(|(other, _)| *other != slot);
+            if !text.is_empty() {
+                values.push((slot, text));
+            }
+        };
+        let former = |id: u64, earlier: Option<String>| match earlier {
+            Some(earlier) => format!("{earlier};{id}"),
+            None => id.to_string(),
+        };
+        let ids = [
+            former(primary, first.named("hs_merged_object_ids")),
+            former(other, second.named("hs_merged_object_ids")),
+        ];
+        set("hs_merged_object_ids", ids.join(";"));
+        if table.object_type.plural == "contacts" {
+            let mut addresses: Vec<String> = emails(&first).chain(emails(&second)).collect();
+            let mut additional = addresses.split_off(addresses.len().min(1));
+            additional.dedup();
+            set("hs_additional_emails", additional.join(";"));
+        }
+        values
+    }
+
+    /// Gives a record's associations to another of its type.
+    fn hand_over(&mut self, at: TypeAt, from: u64, to: u64) {
+        for other_at in 0..self.tables.len() {
+            for (other, kinds) in self.associates(at, from, other_at) {
+                self.associations.set(at, to, other_at, other, kinds);
+            }
+        }
+    }
+
+    fn remember_emails(&mut self, at: TypeAt, id: u64) {
+        let Some((slot, _)) = self.tables[at].catalogue.find("email") else { return };
+        let Some(view) = self.tables[at].live(id) else { return };
+        let addresses: Vec<String> = emails(&view).collect();
+        for address in addresses {
+            self.tables[at].remember(slot, address, id);
+        }
+    }
+}

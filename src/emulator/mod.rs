@@ -1,0 +1,178 @@
+//! A stand-in HubSpot: an account in memory behind the real paths, for tests,
+//! demos, benches and anybody's CI.
+//!
+//! It shares no wire type with hublake's client, so that a field both misspell
+//! fails instead of agreeing with itself. What it imitates was read off
+//! HubSpot's guides and off recorded exchanges; where the two differ, it
+//! follows the recordings. It is unkind on purpose: search lags behind, totals
+//! are at times wrong, batches answer in another order than they were asked.
+//!
+//! Doors: [`Emulator`] runs one, [`Control`] changes the account as a person
+//! would and orders faults, [`seeded_contacts`] tells who lives in an account.
+
+mod account;
+mod associations;
+mod call;
+mod clock;
+mod computed;
+mod config;
+mod control;
+mod errors;
+mod faults;
+mod journal;
+mod keeping;
+mod limits;
+mod linking;
+mod lists;
+mod merges;
+mod moment;
+mod object_types;
+mod paths;
+mod people;
+mod pipelines;
+mod record;
+mod render;
+mod replay;
+mod residents;
+mod routes;
+mod schema;
+mod search;
+mod seed;
+mod server;
+mod shared;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+mod write;
+
+use std::io;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use config::EmulatorConfig;
+pub use control::{Control, ControlError, Values};
+pub use faults::{Fault, FaultAction, FaultState, HeldCall};
+pub use journal::{CallLog, LoggedCall};
+pub use keeping::SnapshotError;
+pub use limits::Limits;
+pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
+
+use account::Account;
+use keeping::Origin;
+use shared::Shared;
+
+/// Why an emulator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorError {
+    /// The port cannot be had.
+    #[error("Cannot listen on 127.0.0.1:{port}: give another `--port`, or 0 for any free one")]
+    Bind {
+        /// The port asked for.
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The time zone is unknown.
+    #[error("`{0}` is not a time zone: use an IANA name such as `Europe/Berlin`")]
+    TimeZone(String),
+    /// The snapshot to go on from does not parse or does not fit.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// A running emulator. Dropping it stops it.
+#[derive(Debug)]
+pub struct Emulator {
+    port: u16,
+    control: Control,
+    origin: Origin,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+impl Emulator {
+    /// Listens on 127.0.0.1 and serves in the background of the runtime.
+    pub async fn start(config: EmulatorConfig) -> Result<Self, EmulatorError> {
+        let time_zone = time_zone(&config)?;
+        let bind_error = |source| EmulatorError::Bind { port: config.port, source };
+        let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(bind_error)?;
+        let port = listener.local_addr().map_err(bind_error)?.port();
+        let origin = Origin::of(&config);
+        let shared = Arc::new(Shared::new(&config, time_zone));
+        if let Some(bytes) = &config.restore {
+            keeping::restore(&mut shared.write(), &origin, bytes)?;
+        }
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(server::run(listener, shared.clone(), stopped));
+        Ok(Self { port, control: Control { shared }, origin, stop, server })
+    }
+
+    /// Where it listens, `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A handle to change the account and to order faults.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Everything in which the account differs from the one its settings
+    /// describe, as JSON for [`EmulatorConfig::restore`]: records, properties,
+    /// object types, associations, lists, the clock and all counters. Faults,
+    /// the call log, and what settings govern are not part of it.
+    pub fn snapshot(&self) -> Vec<u8> {
+        keeping::keep(&self.control.shared.read(), &self.origin)
+    }
+
+    /// Stops listening, cuts what is in flight, and waits until that is done.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        // A server that panicked has nothing left to stop.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn time_zone(config: &EmulatorConfig) -> Result<Tz, EmulatorError> {
+    config.time_zone.parse().map_err(|_| EmulatorError::TimeZone(config.time_zone.clone()))
+}
+
+/// A contact of a fresh account, as a table of product usage would know her.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeededContact {
+    /// The contact's record id.
+    pub id: u64,
+    /// Her address; some have none.
+    pub email: Option<String>,
+    /// The id under which a product knows her: the property `app_user_id`.
+    pub user_id: String,
+    /// Her company's record id.
+    pub company_id: Option<u64>,
+    /// Her company's domain.
+    pub company_domain: Option<String>,
+    /// Her company's key in a product: the property `account_key`.
+    pub account_key: Option<String>,
+}
+
+/// The live contacts of the account that these settings make, by id, without
+/// starting an emulator.
+pub fn seeded_contacts(config: &EmulatorConfig) -> impl Iterator<Item = SeededContact> {
+    let account = Account::new(config, Tz::UTC);
+    account.seeded_contacts()
+}

@@ -1,0 +1,351 @@
+//! Lists and memberships, version 3.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::type_of;
+use crate::emulator::account::Account;
+use crate::emulator::call::{Answer, Call, Reply, Text};
+use crate::emulator::errors::{Refusal, Refused};
+use crate::emulator::lists::{List, Processing};
+use crate::emulator::moment;
+
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 250;
+const SEARCH_PAGE: u64 = 20;
+
+/// `POST /crm/v3/lists`: 200, not 201.
+pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        name: Option<String>,
+        object_type_id: Option<String>,
+        processing_type: Option<String>,
+        filter_branch: Option<Value>,
+    }
+    let request: Request = call.json()?;
+    let required = [
+        ("name", &request.name),
+        ("objectTypeId", &request.object_type_id),
+        ("processingType", &request.processing_type),
+    ];
+    let unset: Vec<&str> =
+        required.into_iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+    let (Some(name), Some(type_id), Some(processing)) =
+        (request.name, request.object_type_id, request.processing_type)
+    else {
+        return Err(Refusal::invalid(format!(
+            "Invalid input JSON on line 1, column {}. Some required fields were not set: [{}]",
+            call.body.len(),
+            unset.join(", ")
+        ))
+        .into());
+    };
+    let of = type_of(account, &type_id)?;
+    let processing = Processing::of_wire(&processing)
+        .ok_or_else(|| Refusal::invalid(format!("Unknown processingType: {processing}")))?;
+    if account.lists.values().any(|list| list.name == name && list.of == of) {
+        let message = format!("A list named '{name}' already exists.");
+        return Err(Refusal::invalid(message).sub_category("ILS.DUPLICATE_LIST_NAMES").into());
+    }
+    let now = account.now();
+    let id = account.new_list_id();
+    let list = List {
+        id,
+        name,
+        of,
+        type_id,
+        processing,
+        filter_branch: request.filter_branch.map(completed),
+        created: now,
+        updated: now,
+        members: Default::default(),
+    };
+    let body = json!({"list": list.to_json()});
+    account.lists.insert(id, list);
+    Ok(Reply::json(200, &body))
+}
+
+/// A filter branch as it comes back: with the operators filled in.
+fn completed(mut branch: Value) -> Value {
+    let kind = branch["filterBranchType"].clone();
+    if !kind.is_null() {
+        branch["filterBranchOperator"] = kind;
+    }
+    for filter in branch["filters"].as_array_mut().into_iter().flatten() {
+        if let Some(operation) = filter["operation"].as_object_mut() {
+            operation.entry("includeObjectsWithNoValueSet").or_insert(json!(false));
+        }
+    }
+    if let Some(inner) = branch["filterBranches"].as_array_mut() {
+        *inner = inner.drain(..).map(completed).collect();
+    }
+    branch
+}
+
+/// `GET /crm/v3/lists?listIds=`: nothing unless ids are named.
+pub(super) fn by_ids(account: &Account, call: &Call) -> Answer {
+    let ids: Vec<u64> =
+        call.query_list("listIds").iter().filter_map(|id| id.parse().ok()).collect();
+    let lists: Vec<Value> = ids.iter().filter_map(|id| account.lists.get(id)).map(sized).collect();
+    Ok(Reply::json(200, &json!({"lists": lists})))
+}
+
+fn sized(list: &List) -> Value {
+    let mut body = list.to_json();
+    body["size"] = json!(list.members.len());
+    body
+}
+
+/// `GET /crm/v3/lists/{listId}`
+pub(super) fn read(account: &Account, call: &Call) -> Answer {
+    let mut body = find(account, call.name(0))?.to_json();
+    if !call.query_flag("includeFilters")
+        && let Some(body) = body.as_object_mut()
+    {
+        body.remove("filterBranch");
+    }
+    Ok(Reply::json(200, &json!({"list": body})))
+}
+
+/// `GET /crm/v3/lists/object-type-id/{typeId}/name/{name}`
+pub(super) fn by_name(account: &Account, call: &Call) -> Answer {
+    let of = type_of(account, call.name(0))?;
+    let name = call.name(1);
+    match account.lists.values().find(|list| list.of == of && list.name == name) {
+        Some(list) => Ok(Reply::json(200, &json!({"list": list.to_json()}))),
+        None => Err(Refusal::missing(format!("List does not exist with name {name}.")).into()),
+    }
+}
+
+/// `PUT /crm/v3/lists/{listId}/update-list-name?listName=`
+pub(super) fn rename(account: &mut Account, call: &Call) -> Answer {
+    let now = account.now();
+    let list = find_mut(account, call.name(0))?;
+    list.name = call.query("listName").unwrap_or(std::mem::take(&mut list.name));
+    list.updated = now;
+    Ok(Reply::json(200, &json!({"updatedList": list.to_json()})))
+}
+
+/// `DELETE /crm/v3/lists/{listId}`
+pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
+    let id = find(account, call.name(0))?.id;
+    account.lists.remove(&id);
+    Ok(Reply::nothing())
+}
+
+/// `POST /crm/v3/lists/search`: pages by offset, not by cursor.
+pub(super) fn search(account: &Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    #[derive(Default)]
+    struct Request {
+        query: Option<String>,
+        count: Option<u64>,
+        offset: Option<u64>,
+        list_ids: Vec<Text>,
+        processing_types: Vec<String>,
+        object_type_id: Option<String>,
+    }
+    if call.body.is_empty() {
+        return Err(Refusal::new(400, "validation error")
+            .field("errors", json!(["The request body may not be null"]))
+            .into());
+    }
+    let request: Request = call.json()?;
+    let query = request.query.unwrap_or_default().to_lowercase();
+    let wanted = |list: &&List| {
+        let id = Text(list.id.to_string());
+        list.name.to_lowercase().contains(&query)
+            && (request.list_ids.is_empty() || request.list_ids.contains(&id))
+            && request.object_type_id.as_ref().is_none_or(|of| *of == list.type_id)
+            && (request.processing_types.is_empty()
+                || request
+                    .processing_types
+                    .iter()
+                    .any(|kind| Processing::of_wire(kind) == Some(list.processing)))
+    };
+    let found: Vec<&List> = account.lists.values().filter(wanted).collect();
+    let offset = request.offset.unwrap_or(0).min(found.len() as u64) as usize;
+    let count = request.count.unwrap_or(SEARCH_PAGE) as usize;
+    let end = offset.saturating_add(count).min(found.len());
+    let lists: Vec<Value> = found[offset..end].iter().map(|list| searched(list)).collect();
+    Ok(Reply::json(
+        200,
+        &json!({
+            "offset": end,
+            "hasMore": end < found.len(),
+            "lists": lists,
+            "total": found.len(),
+        }),
+    ))
+}
+
+fn searched(list: &List) -> Value {
+    let mut body = list.to_json();
+    if let Some(body) = body.as_object_mut() {
+        for name in ["updatedById", "filterBranch", "listPermissions", "membershipSettings"] {
+            body.remove(name);
+        }
+    }
+    body["additionalProperties"] = json!({
+        "hs_list_reference_count": "0",
+        "hs_list_size": list.members.len().to_string(),
+    });
+    body
+}
+
+/// `GET /crm/v3/lists/{listId}/memberships`: the cursor inside the JSON is
+/// percent-encoded already, and the total may be wrong (both recorded).
+pub(super) fn memberships(account: &Account, call: &Call) -> Answer {
+    let list = find(account, call.name(0))?;
+    let limit = call.query_number("limit")?.unwrap_or(PAGE);
+    if limit > LARGEST_PAGE {
+        let message = format!("limit must be less than or equal to {LARGEST_PAGE}");
+        return Err(Refusal::invalid(message).into());
+    }
+    let from = match call.query("after") {
+        Some(after) => cursor_id(&after)?,
+        None => 0,
+    };
+    let mut members = list.members.range(from..);
+    let entry = |(id, at): (&u64, &i64)| json!({"membershipTimestamp": moment::exact(*at), "recordId": id.to_string()});
+    let page: Vec<Value> = members.by_ref().take(limit.max(1) as usize).map(entry).collect();
+    let mut body = json!({"results": page});
+    if let Some((next, _)) = members.next() {
+        let after = cursor(*next);
+        let link = format!(
+            "https://api.hubapi.com/crm/lists/v3/{}/memberships?limit={limit}&after={after}",
+            list.id
+        );
+        body["paging"] = json!({"next": {"after": after, "link": link}});
+    }
+    body["total"] = json!(list.members.len());
+    Ok(Reply::json(200, &body))
+}
+
+/// An id as a cursor that must not be encoded again.
+fn cursor(id: u64) -> String {
+    utf8_percent_encode(&format!("{id}=="), NON_ALPHANUMERIC).to_string()
+}
+
+fn cursor_id(after: &str) -> Result<u64, Refused> {
+    let id = after.strip_suffix("==").and_then(|id| id.parse().ok());
+    id.ok_or_else(|| Refusal::invalid(format!("Invalid paging cursor: {after}")).into())
+}
+
+/// `PUT …/memberships/add`
+pub(super) fn add(account: &mut Account, call: &Call) -> Answer {
+    let ids = bare_ids(call)?;
+    change_members(account, call.name(0), &ids, &[])
+}
+
+/// `PUT …/memberships/remove`
+pub(super) fn remove(account: &mut Account, call: &Call) -> Answer {
+    let ids = bare_ids(call)?;
+    change_members(account, call.name(0), &[], &ids)
+}
+
+/// `PUT …/memberships/add-and-remove`
+pub(super) fn add_and_remove(account: &mut Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    #[derive(Default)]
+    struct Request {
+        record_ids_to_add: Vec<Text>,
+        record_ids_to_remove: Vec<Text>,
+    }
+    let request: Request = call.json()?;
+    change_members(account, call.name(0), &request.record_ids_to_add, &request.record_ids_to_remove)
+}
+
+/// `DELETE …/memberships`
+pub(super) fn remove_all(account: &mut Account, call: &Call) -> Answer {
+    find_mut(account, call.name(0))?.members.clear();
+    Ok(Reply::nothing())
+}
+
+/// A bare array of ids; anything else is refused in the parser's words.
+fn bare_ids(call: &Call) -> Result<Vec<Text>, Refused> {
+    call.json().map_err(|_| {
+        let message = "Invalid input JSON on line 1, column 2: Cannot deserialize value of type \
+                       `java.lang.String` from Object value (token `JsonToken.START_OBJECT`)";
+        Refused::from(Refusal::new(400, message))
+    })
+}
+
+fn change_members(account: &mut Account, id: &str, add: &[Text], remove: &[Text]) -> Answer {
+    let list = find(account, id)?;
+    if !list.is_open() {
+        let message = format!("List {id} does not allow manual changes of its members.");
+        return Err(Refusal::invalid(message).into());
+    }
+    let (list_id, of, now) = (list.id, list.of, account.now());
+    let (mut added, mut removed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let known: Vec<(&Text, Option<u64>)> =
+        add.iter().map(|id| (id, account.live_id(of, &id.0))).collect();
+    let Some(list) = account.lists.get_mut(&list_id) else { return Ok(Reply::nothing()) };
+    for (text, id) in known {
+        match id {
+            Some(id) if list.members.insert(id, now).is_none() => added.push(id.to_string()),
+            Some(_) => {}
+            None => missing.push(text.0.clone()),
+        }
+    }
+    for text in remove {
+        match text.0.parse::<u64>().ok().and_then(|id| list.members.remove(&id)) {
+            Some(_) => removed.push(text.0.clone()),
+            None => missing.push(text.0.clone()),
+        }
+    }
+    account.shuffle(&mut added);
+    account.shuffle(&mut removed);
+    // The spelling differs between the two, and what is empty is left out.
+    let mut body = Map::new();
+    for (name, ids) in
+        [("recordsIdsAdded", added), ("recordIdsRemoved", removed), ("recordIdsMissing", missing)]
+    {
+        if !ids.is_empty() {
+            body.insert(name.to_owned(), json!(ids));
+        }
+    }
+    Ok(Reply::json(200, &Value::Object(body)))
+}
+
+/// `GET /crm/v3/lists/records/{typeId}/{recordId}/memberships`
+pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
+    let of = type_of(account, call.name(0))?;
+    let id: u64 = call.name(1).parse().unwrap_or_default();
+    let on = account.lists.values().filter(|list| list.of == of);
+    let results: Vec<Value> = on
+        .filter_map(|list| {
+            let at = moment::exact(*list.members.get(&id)?);
+            Some(json!({
+                "listId": list.id.to_string(),
+                "listVersion": 1,
+                "firstAddedTimestamp": at,
+                "lastAddedTimestamp": at,
+            }))
+        })
+        .collect();
+    Ok(Reply::json(200, &json!({"results": results, "total": results.len()})))
+}
+
+fn find<'a>(account: &'a Account, id: &str) -> Result<&'a List, Refused> {
+    let found = id.parse::<u64>().ok().and_then(|id| account.lists.get(&id));
+    found.ok_or_else(|| unknown(id))
+}
+
+fn find_mut<'a>(account: &'a mut Account, id: &str) -> Result<&'a mut List, Refused> {
+    let found = id.parse::<u64>().ok().and_then(|id| account.lists.get_mut(&id));
+    found.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Refused {
+    Refusal::missing(format!("List does not exist with ID {id}."))
+        .context("listId", [id])
+        .sub_category("ListError.LIST_ID_DOES_NOT_EXIST")
+        .into()
+}

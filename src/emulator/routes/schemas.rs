@@ -1,0 +1,217 @@
+//! Custom object types.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::properties::NewRequest;
+use crate::emulator::account::Account;
+use crate::emulator::associations::TypeAt;
+use crate::emulator::call::{Answer, Call, Reply};
+use crate::emulator::errors::{Refusal, Refused};
+use crate::emulator::moment;
+use crate::emulator::object_types::{Custom, ObjectType};
+use crate::emulator::seed::draw::{Draw, salt};
+
+/// `GET /crm-object-schemas/v3/schemas`: custom types only.
+pub(super) fn list(account: &Account, call: &Call) -> Answer {
+    let archived = call.query_flag("archived");
+    let wanted = |at: &TypeAt| {
+        let custom = account.tables[*at].object_type.custom.as_ref();
+        custom.is_some_and(|custom| custom.archived.is_some() == archived)
+    };
+    let results: Vec<Value> =
+        (0..account.tables.len()).filter(wanted).map(|at| schema_json(account, at)).collect();
+    Ok(Reply::json(200, &json!({"results": results})))
+}
+
+/// `GET …/schemas/{objectType}`
+pub(super) fn read(account: &Account, call: &Call) -> Answer {
+    let at = find(account, call)?;
+    Ok(Reply::json(200, &schema_json(account, at)))
+}
+
+/// The body of a create.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    name: String,
+    labels: Map<String, Value>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    primary_display_property: Option<String>,
+    #[serde(default)]
+    secondary_display_properties: Vec<String>,
+    #[serde(default)]
+    required_properties: Vec<String>,
+    #[serde(default)]
+    searchable_properties: Vec<String>,
+    #[serde(default)]
+    properties: Vec<SchemaProperty>,
+    #[serde(default)]
+    associated_objects: Vec<String>,
+}
+
+/// A property of a new type; its group goes without saying.
+#[derive(Deserialize)]
+struct SchemaProperty {
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+/// `POST …/schemas`
+pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
+    let request: Request = call.json()?;
+    let plural = format!("p{}_{}", account.portal_id, request.name);
+    if account.type_at(&plural).is_some() {
+        let message = format!("An object type named '{}' already exists.", request.name);
+        return Err(Refusal::new(409, message).category("OBJECT_ALREADY_EXISTS").into());
+    }
+    let others: Vec<TypeAt> =
+        request.associated_objects.iter().filter_map(|name| account.type_at(name)).collect();
+    let now = account.now();
+    let number = 3_453_000 + Draw::of(account.portal_id, salt(&request.name), 0).below(9_000_000);
+    let custom = Custom {
+        labels: Value::Object(request.labels),
+        description: request.description,
+        primary: request.primary_display_property,
+        secondary: request.secondary_display_properties,
+        created: now,
+        archived: None,
+    };
+    let object_type = ObjectType::custom(
+        &plural,
+        &request.name,
+        &format!("2-{number}"),
+        request.searchable_properties,
+        custom,
+    );
+    let group = object_type.group();
+    let at = account.add_type(object_type);
+    for mut property in request.properties {
+        property.fields.entry("groupName").or_insert_with(|| json!(group));
+        let parsed = serde_json::from_value::<NewRequest>(Value::Object(property.fields));
+        let parsed = parsed.map_err(|error| Refusal::invalid(error.to_string()))?;
+        super::properties::add(account, at, parsed)?;
+    }
+    account.tables[at].object_type.required = request.required_properties;
+    for other in others {
+        add_kind(account, at, other);
+    }
+    Ok(Reply::json(201, &schema_json(account, at)))
+}
+
+/// `PATCH …/schemas/{objectType}`: the name stays.
+pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Change {
+        labels: Option<Map<String, Value>>,
+        description: Option<String>,
+        primary_display_property: Option<String>,
+        secondary_display_properties: Option<Vec<String>>,
+        required_properties: Option<Vec<String>>,
+        searchable_properties: Option<Vec<String>>,
+    }
+    let at = find(account, call)?;
+    let change: Change = call.json()?;
+    let object_type = &mut account.tables[at].object_type;
+    object_type.required =
+        change.required_properties.unwrap_or(std::mem::take(&mut object_type.required));
+    object_type.searchable =
+        change.searchable_properties.unwrap_or(std::mem::take(&mut object_type.searchable));
+    if let Some(custom) = &mut object_type.custom {
+        custom.labels = change.labels.map_or(custom.labels.take(), Value::Object);
+        custom.description = change.description.or(custom.description.take());
+        custom.primary = change.primary_display_property.or(custom.primary.take());
+        custom.secondary =
+            change.secondary_display_properties.unwrap_or(std::mem::take(&mut custom.secondary));
+    }
+    Ok(Reply::json(200, &schema_json(account, at)))
+}
+
+/// `DELETE …/schemas/{objectType}`: only when no record is left.
+pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
+    let at = find(account, call)?;
+    if account.tables[at].walk(0).any(|view| view.is_live()) {
+        let message = "Object type still has records: delete them first";
+        return Err(Refusal::invalid(message).into());
+    }
+    let now = account.now();
+    if let Some(custom) = &mut account.tables[at].object_type.custom {
+        custom.archived = Some(now);
+    }
+    Ok(Reply::nothing())
+}
+
+/// `POST …/schemas/{objectType}/associations`
+pub(super) fn associate(account: &mut Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        to_object_type_id: String,
+    }
+    let at = find(account, call)?;
+    let request: Request = call.json()?;
+    let to = super::type_of(account, &request.to_object_type_id)?;
+    add_kind(account, at, to);
+    let body = kinds_json(account, at).into_iter().next_back().unwrap_or_default();
+    Ok(Reply::json(201, &body))
+}
+
+fn add_kind(account: &mut Account, at: TypeAt, to: TypeAt) {
+    let ids = account.associations.new_kind_ids();
+    let singular = |at: TypeAt| account.tables[at].object_type.singular.clone();
+    let name = format!("{}_to_{}", singular(at), singular(to));
+    account.associations.add_pair(at, to, ids, "USER_DEFINED", &name, None);
+}
+
+fn find(account: &Account, call: &Call) -> Result<TypeAt, Refused> {
+    super::type_of(account, call.name(0))
+}
+
+fn schema_json(account: &Account, at: TypeAt) -> Value {
+    let table = &account.tables[at];
+    let object_type = &table.object_type;
+    let custom = object_type.custom.as_ref();
+    let born = custom.map_or(0, |custom| custom.created);
+    let live = table.catalogue.iter().filter(|(_, property)| property.archived.is_none());
+    let properties: Vec<Value> = live.map(|(_, property)| property.to_json()).collect();
+    json!({
+        "id": object_type.type_id.trim_start_matches("2-"),
+        "name": object_type.singular,
+        "labels": custom.map(|custom| custom.labels.clone()),
+        "description": custom.and_then(|custom| custom.description.clone()),
+        "objectTypeId": object_type.type_id,
+        "fullyQualifiedName": object_type.plural,
+        "requiredProperties": object_type.required,
+        "searchableProperties": object_type.searchable,
+        "primaryDisplayProperty": custom.and_then(|custom| custom.primary.clone()),
+        "secondaryDisplayProperties": custom.map(|custom| custom.secondary.clone()),
+        "metaType": if custom.is_some() { "PORTAL_SPECIFIC" } else { "HUBSPOT" },
+        "properties": properties,
+        "associations": kinds_json(account, at),
+        "archived": custom.is_some_and(|custom| custom.archived.is_some()),
+        "allowsSensitiveProperties": false,
+        "createdAt": moment::exact(born),
+        "updatedAt": moment::exact(born),
+    })
+}
+
+fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {
+    let type_id = |at: TypeAt| account.tables[at].object_type.type_id.clone();
+    let mut entries = Vec::new();
+    for other in 0..account.tables.len() {
+        for kind in account.associations.kinds(at, other) {
+            entries.push(json!({
+                "id": kind.id.to_string(),
+                "fromObjectTypeId": type_id(at),
+                "toObjectTypeId": type_id(other),
+                "name": kind.name,
+                "createdAt": null,
+                "updatedAt": null,
+            }));
+        }
+    }
+    entries
+}

@@ -1,0 +1,149 @@
+//! Faults on order.
+
+use serde_json::json;
+
+use super::super::{Fault, FaultAction};
+use super::*;
+
+fn fault(path: &str, action: FaultAction) -> Fault {
+    Fault { method: None, path: path.to_owned(), action, skip: 0, times: Some(1) }
+}
+
+async fn job(probe: &Probe, id: u64) -> String {
+    let record = probe.control().record("contacts", id).expect("a record");
+    record["properties"]["jobtitle"].as_str().unwrap_or_default().to_owned()
+}
+
+/// One PATCH under a fault, and what became of the record.
+async fn patch_under(action: FaultAction) -> (Result<Got, reqwest::Error>, bool) {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await;
+    probe.control().add_fault(fault("/crm/v3/objects/contacts/*", action));
+    let path = format!("/crm/v3/objects/contacts/{id}");
+    let body = json!({"properties": {"jobtitle": "Written"}});
+    let got = probe.try_call("PATCH", &path, Some(body)).await;
+    let applied = job(&probe, id).await == "Written";
+    (got, applied)
+}
+
+#[tokio::test]
+async fn refusing_does_nothing() {
+    let body = Some(json!({"status": "error", "message": "locked"}));
+    let (got, applied) =
+        patch_under(FaultAction::Refuse { status: 423, body, retry_after: Some(2) }).await;
+    let got = got.expect("an answer");
+    assert_eq!((got.status, got.json()["message"].clone(), applied), (423, json!("locked"), false));
+    assert_eq!(got.header("retry-after"), Some("2"));
+}
+
+#[tokio::test]
+async fn a_gateway_may_lose_patience_after_the_deed() {
+    let (got, applied) = patch_under(FaultAction::ApplyThen { status: 524 }).await;
+    assert_eq!((got.expect("an answer").status, applied), (524, true));
+}
+
+#[tokio::test]
+async fn connections_are_dropped_before_or_after_the_deed() {
+    let (got, applied) = patch_under(FaultAction::Drop).await;
+    assert!(got.is_err() && !applied);
+    let (got, applied) = patch_under(FaultAction::ApplyThenDrop).await;
+    assert!(got.is_err() && applied);
+}
+
+#[tokio::test]
+async fn a_truncated_body_breaks_off() {
+    let (got, applied) = patch_under(FaultAction::Truncate).await;
+    assert!(got.is_err() && applied);
+}
+
+#[tokio::test]
+async fn a_body_may_come_in_pieces_or_under_a_wrong_name() {
+    let (got, _) = patch_under(FaultAction::SlowBody { ms: 1 }).await;
+    assert_eq!(got.expect("an answer").json()["properties"]["jobtitle"], "Written");
+    let (got, _) = patch_under(FaultAction::WrongContentType).await;
+    assert_eq!(got.expect("an answer").header("content-type"), Some("text/html"));
+}
+
+#[tokio::test]
+async fn scopes_can_be_missing() {
+    let scopes = vec!["crm.objects.deals.read".to_owned()];
+    let (got, _) = patch_under(FaultAction::ScopesMissing { scopes }).await;
+    let got = got.expect("an answer");
+    assert_eq!((got.status, got.json()["category"].clone()), (403, json!("MISSING_SCOPES")));
+    assert_eq!(
+        got.json()["errors"][0]["context"]["requiredGranularScopes"],
+        json!(["crm.objects.deals.read"])
+    );
+}
+
+#[tokio::test]
+async fn a_held_call_is_seen_and_let_go() {
+    for (action, applied) in [(FaultAction::Hold, false), (FaultAction::ApplyThenHold, true)] {
+        let probe = Probe::quiet().await;
+        let control = probe.control();
+        let id = probe.some_contact().await;
+        control.add_fault(fault("*/contacts/*", action));
+        let path = format!("/crm/v3/objects/contacts/{id}");
+        let call = probe.call("PATCH", &path, Some(json!({"properties": {"jobtitle": "Written"}})));
+        let watch = async {
+            let held = control.wait_for_held().await;
+            assert_eq!((held.len(), held[0].applied), (1, applied));
+            assert_eq!(job(&probe, id).await == "Written", applied);
+            control.clear_faults();
+        };
+        let (got, ()) = futures::join!(call, watch);
+        assert_eq!(got.status, 200);
+        assert_eq!(job(&probe, id).await, "Written");
+        assert!(control.held().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_dies_while_held_leaves_the_list() {
+    let probe = std::sync::Arc::new(Probe::quiet().await);
+    let control = probe.control();
+    let id = probe.some_contact().await;
+    control.add_fault(fault("*/contacts/*", FaultAction::Hold));
+    let call = tokio::spawn({
+        let probe = probe.clone();
+        let body = json!({"properties": {"jobtitle": "Written"}});
+        async move {
+            probe
+                .try_call("PATCH", &format!("/crm/v3/objects/contacts/{id}"), Some(body))
+                .await
+                .is_ok()
+        }
+    });
+    control.wait_for_held().await;
+    call.abort();
+    while !control.held().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    control.clear_faults();
+    assert_ne!(job(&probe, id).await, "Written", "what was held was never done");
+}
+
+#[tokio::test]
+async fn faults_are_ordered_as_json() {
+    let probe = Probe::quiet().await;
+    let order = json!([
+        {"method": "GET", "path": "/crm/v3/owners*", "action": "refuse", "status": 502, "skip": 1, "times": 2},
+        {"path": "*/deals*", "action": "late", "ms": 1},
+    ]);
+    let state = probe.post("/_emulator/faults", order).await.json();
+    assert_eq!(state["faults"].as_array().map(Vec::len), Some(2));
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(probe.get("/crm/v3/owners").await.status);
+    }
+    assert_eq!(statuses, [200, 502, 502, 200]);
+    assert_eq!(probe.get("/crm/v3/objects/deals").await.status, 200);
+    let state = probe.get("/_emulator/faults").await.json();
+    assert_eq!(
+        (state["faults"][0]["matched"].clone(), state["faults"][0]["fired"].clone()),
+        (json!(4), json!(2))
+    );
+    assert_eq!(probe.call("DELETE", "/_emulator/faults", None).await.json()["faults"], json!([]));
+    let bad = probe.post("/_emulator/faults", json!({"path": "*", "action": "explode"})).await;
+    assert_eq!(bad.status, 400);
+}

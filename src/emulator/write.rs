@@ -1,0 +1,320 @@
+//! Changing records by the account's rules.
+
+use serde_json::{Map, Value};
+
+use super::account::Account;
+use super::associations::TypeAt;
+use super::errors::Refusal;
+use super::record::{Source, View};
+use super::schema::Slot;
+use super::seed::STAGES;
+use super::table::{Change, Found};
+use super::values::{self, Problem};
+
+/// Why one record is not written.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    Values(Vec<Problem>),
+    /// Some other contact has the email.
+    Taken {
+        existing: u64,
+    },
+    /// Some other record has the value of a unique property.
+    NotUnique {
+        name: String,
+        value: String,
+        writer: u64,
+        holder: u64,
+    },
+    /// A create lacks what its type requires.
+    Required(Vec<String>),
+    /// An association of a create leads nowhere.
+    Association(String),
+}
+
+impl Fault {
+    /// The refusal of a call that fails for this alone.
+    pub(crate) fn refusal(&self, account: &Account, at: TypeAt) -> Refusal {
+        let shouted = account.tables[at].object_type.shouted();
+        match self {
+            Self::Values(problems) => values::refusal(problems, account.portal_id, account.era),
+            Self::Taken { existing } => {
+                Refusal::new(409, format!("Contact already exists. Existing ID: {existing}"))
+                    .category("CONFLICT")
+            }
+            Self::NotUnique { name, value, writer, holder } => Refusal::invalid(format!(
+                "Cannot set PropertyValueCoordinates{{portalId={}, \
+                 objectTypeId=ObjectTypeId{{legacyObjectType={shouted}}}, propertyName={name}, \
+                 value={value}}} on {writer}. {holder} already has that value.",
+                account.portal_id
+            )),
+            Self::Required(names) => Refusal::invalid(format!(
+                "Error creating {shouted}. Some required properties were not set."
+            ))
+            .context("properties", names.iter().cloned()),
+            Self::Association(message) => Refusal::invalid(message.clone()),
+        }
+    }
+
+    /// The entry of a 207 for this.
+    pub(crate) fn entry(&self, account: &Account, at: TypeAt, trace_id: &str) -> Value {
+        let mut refusal = self.refusal(account, at);
+        if let Self::Taken { existing } = self {
+            refusal = refusal.context("existingId", [existing.to_string()]);
+        }
+        refusal.into_entry(Some(trace_id))
+    }
+}
+
+/// A record's changes, checked and in the form they are kept.
+pub(crate) type Draft = Vec<Change>;
+
+impl Account {
+    /// Checks the values of a write to an existing record.
+    pub(crate) fn draft_update(
+        &self,
+        at: TypeAt,
+        view: &View<'_>,
+        properties: &Map<String, Value>,
+    ) -> Result<Draft, Fault> {
+        let mut draft = self.accept_all(at, properties)?;
+        self.settle(at, Some(view), &mut draft);
+        self.check_unique(at, Some(view.id), &draft)?;
+        self.compute(at, Some(view), &mut draft);
+        Ok(draft)
+    }
+
+    /// Checks the values of a create.
+    pub(crate) fn draft_create(
+        &self,
+        at: TypeAt,
+        properties: &Map<String, Value>,
+    ) -> Result<Draft, Fault> {
+        let mut draft = self.accept_all(at, properties)?;
+        self.check_required(at, &draft)?;
+        self.settle(at, None, &mut draft);
+        self.check_unique(at, None, &draft)?;
+        self.fill_defaults(at, &mut draft);
+        self.compute(at, None, &mut draft);
+        draft.retain(|(_, value)| !value.is_empty());
+        Ok(draft)
+    }
+
+    /// Creates a record from a checked draft.
+    pub(crate) fn create(&mut self, at: TypeAt, draft: Draft, source: Source) -> u64 {
+        let now = self.clock.now();
+        let id = self.tables[at].new_id();
+        self.remember_unique(at, id, &draft);
+        self.tables[at].insert(id, draft, now, source);
+        id
+    }
+
+    /// Writes a checked draft to a record.
+    pub(crate) fn update(&mut self, at: TypeAt, id: u64, draft: Draft, source: Source) {
+        let now = self.clock.now();
+        self.remember_unique(at, id, &draft);
+        self.tables[at].apply(id, draft, now, source, true);
+    }
+
+    /// Archives a record, if there is one.
+    pub(crate) fn archive(&mut self, at: TypeAt, id: u64) {
+        let now = self.clock.now();
+        let id = match self.tables[at].find(id) {
+            Found::Live(view) | Found::Merged(view) => view.id,
+            Found::Archived(_) | Found::Nothing => return,
+        };
+        self.tables[at].set_archived(id, Some(now), now);
+    }
+
+    /// The record that holds a value of a unique property.
+    pub(crate) fn holder(&self, at: TypeAt, slot: Slot, value: &str) -> Option<View<'_>> {
+        let table = &self.tables[at];
+        let wanted = value.to_lowercase();
+        let is_email = table.catalogue.at(slot).name == "email";
+        let holds = |view: &View<'_>| match is_email {
+            true => emails(view).any(|email| email == wanted),
+            false => view.value(slot).is_some_and(|held| held.to_lowercase() == wanted),
+        };
+        table.candidates(slot, &wanted).into_iter().find(holds)
+    }
+
+    fn accept_all(&self, at: TypeAt, properties: &Map<String, Value>) -> Result<Draft, Fault> {
+        let catalogue = &self.tables[at].catalogue;
+        let now = self.clock.now();
+        let mut draft = Draft::with_capacity(properties.len());
+        let mut problems = Vec::new();
+        for (name, value) in properties {
+            let Some(text) = text_of(value) else { continue };
+            let found = catalogue.find(name).filter(|(_, property)| property.usable_from <= now);
+            match found {
+                None => problems.push(Problem::unknown(name)),
+                Some((slot, property)) => match values::accept(property, &text) {
+                    Ok(kept) => draft.push((slot, kept)),
+                    Err(problem) => problems.push(problem),
+                },
+            }
+        }
+        if problems.is_empty() { Ok(draft) } else { Err(Fault::Values(problems)) }
+    }
+
+    /// What becomes of values that depend on what the record holds.
+    fn settle(&self, at: TypeAt, view: Option<&View<'_>>, draft: &mut Draft) {
+        let catalogue = &self.tables[at].catalogue;
+        let current = |slot: Slot| view.and_then(|view| view.value(slot));
+        for (slot, value) in draft.iter_mut() {
+            if catalogue.at(*slot).holds_many() && value.starts_with(';') {
+                *value = values::appended(current(*slot).as_deref(), value);
+            }
+        }
+        draft.retain(|(slot, value)| {
+            let stage = catalogue.at(*slot).name == "lifecyclestage";
+            !stage || !is_backward(current(*slot).as_deref(), value)
+        });
+        let domain = catalogue.find("domain").map(|(slot, _)| slot);
+        let website = catalogue.find("website").map(|(slot, _)| slot);
+        if let (Some(domain), Some(website), "companies") = (domain, website, self.plural(at)) {
+            let written = draft.iter().find(|(slot, _)| *slot == domain).cloned();
+            let open = current(website).is_none_or(|value| value.is_empty());
+            if let Some((_, domain)) = written
+                && open
+                && !draft.iter().any(|(slot, _)| *slot == website)
+            {
+                draft.push((website, domain));
+            }
+        }
+    }
+
+    fn check_required(&self, at: TypeAt, draft: &Draft) -> Result<(), Fault> {
+        let table = &self.tables[at];
+        let set = |name: &str| {
+            let slot = table.catalogue.find(name).map(|(slot, _)| slot);
+            draft.iter().any(|(other, value)| Some(*other) == slot && !value.is_empty())
+        };
+        let either: &[&str] = match self.plural(at) {
+            "contacts" => &["email", "firstname", "lastname"],
+            "companies" => &["name", "domain"],
+            _ => &[],
+        };
+        if !either.is_empty() && !either.iter().any(|name| set(name)) {
+            return Err(Fault::Required(either.iter().map(|name| (*name).to_owned()).collect()));
+        }
+        let required = table.object_type.required.iter();
+        let missing: Vec<String> = required.filter(|name| !set(name)).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { Err(Fault::Required(missing)) }
+    }
+
+    fn check_unique(&self, at: TypeAt, writer: Option<u64>, draft: &Draft) -> Result<(), Fault> {
+        let catalogue = &self.tables[at].catalogue;
+        let email = catalogue.find("email").map(|(slot, _)| slot);
+        for (slot, value) in draft.iter().filter(|(_, value)| !value.is_empty()) {
+            let property = catalogue.at(*slot);
+            let (slots, values) = match property.name.as_str() {
+                "hs_additional_emails" => (email, value.split(';').collect()),
+                _ => (property.unique.then_some(*slot), vec![value.as_str()]),
+            };
+            let Some(unique) = slots else { continue };
+            for value in values {
+                let holder = self.holder(at, unique, value).map(|view| view.id);
+                let Some(holder) = holder.filter(|holder| Some(*holder) != writer) else {
+                    continue;
+                };
+                return Err(match writer {
+                    None if Some(unique) == email => Fault::Taken { existing: holder },
+                    _ => Fault::NotUnique {
+                        name: catalogue.at(unique).name.clone(),
+                        value: value.to_owned(),
+                        writer: writer.unwrap_or_default(),
+                        holder,
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn remember_unique(&mut self, at: TypeAt, id: u64, draft: &Draft) {
+        let table = &mut self.tables[at];
+        let email = table.catalogue.find("email").map(|(slot, _)| slot);
+        for (slot, value) in draft {
+            let property = table.catalogue.at(*slot);
+            let unique = match property.name.as_str() {
+                "hs_additional_emails" => email,
+                _ => property.unique.then_some(*slot),
+            };
+            let Some(unique) = unique else { continue };
+            let values: Vec<String> = value.split(';').map(str::to_lowercase).collect();
+            for value in values {
+                table.remember(unique, value, id);
+            }
+        }
+    }
+
+    /// What HubSpot fills in by itself when a record is created.
+    fn fill_defaults(&self, at: TypeAt, draft: &mut Draft) {
+        let stage = match self.plural(at) {
+            "contacts" => Some(("lifecyclestage", "lead")),
+            "companies" => Some(("lifecyclestage", "lead")),
+            "deals" => Some(("pipeline", "default")),
+            "tickets" => Some(("hs_pipeline", "0")),
+            _ => None,
+        };
+        let origin = [
+            ("hs_object_source", "INTEGRATION"),
+            ("hs_object_source_id", "1024738"),
+            ("hs_object_source_label", "INTEGRATION"),
+        ];
+        let origin = origin.into_iter().filter(|_| self.era.has_sources());
+        for (name, value) in origin.chain(stage) {
+            let Some((slot, _)) = self.tables[at].catalogue.find(name) else { continue };
+            if !draft.iter().any(|(other, _)| *other == slot) {
+                draft.push((slot, value.to_owned()));
+            }
+        }
+    }
+
+    fn plural(&self, at: TypeAt) -> &str {
+        &self.tables[at].object_type.plural
+    }
+}
+
+/// A contact's addresses, the primary one first.
+pub(crate) fn emails(view: &View<'_>) -> impl Iterator<Item = String> {
+    let additional = view.named("hs_additional_emails").unwrap_or_default();
+    let additional: Vec<String> = additional.split(';').map(str::to_lowercase).collect();
+    let all = view.named("email").map(|email| email.to_lowercase()).into_iter().chain(additional);
+    all.filter(|email| !email.is_empty())
+}
+
+/// Values may come as numbers or flags; null says nothing.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether a write would move a lifecycle stage back: it is then dropped
+/// without a word. Clearing is allowed, and any stage may follow a clear one.
+fn is_backward(current: Option<&str>, written: &str) -> bool {
+    let rank = |stage: &str| STAGES.iter().position(|known| *known == stage);
+    match (current.and_then(rank), rank(written)) {
+        (Some(current), Some(written)) => written < current,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_move_forward_only() {
+        assert!(is_backward(Some("customer"), "lead"));
+        assert!(!is_backward(Some("lead"), "customer"));
+        assert!(!is_backward(Some("customer"), ""));
+        assert!(!is_backward(Some(""), "lead"));
+        assert!(!is_backward(None, "subscriber"));
+        assert!(!is_backward(Some("lead"), "lead"));
+    }
+}
