@@ -4,6 +4,7 @@
 //! load → HubSpot. Code looks down only.
 
 pub mod emulator;
+pub mod extract;
 pub mod hubspot;
 pub mod lake;
 pub mod objects;

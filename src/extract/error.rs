@@ -1,0 +1,92 @@
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+use crate::hubspot;
+use crate::lake::LakeError;
+
+/// Why an extract stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// HubSpot refused, failed or could not be reached.
+    #[error("Could not read `{what}` from HubSpot")]
+    HubSpot {
+        /// The object type or reference table being read.
+        what: String,
+        /// What HubSpot or the network said.
+        #[source]
+        source: Box<hubspot::Error>,
+    },
+    /// A page that is not a page.
+    #[error("A page of `{object}` does not parse")]
+    Page {
+        /// The object type being read.
+        object: String,
+        /// Where the JSON went wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Search pages that are not in the order asked for cannot be walked.
+    #[error(
+        "Search of `{object}` answered ids that are not ascending after `{after}`; \
+         run `hublake extract {object} --full`, which lists instead"
+    )]
+    SearchOrder {
+        /// The object type being searched.
+        object: String,
+        /// The last id of the page before.
+        after: i64,
+    },
+    /// The lake could not be read or written.
+    #[error("Could not store `{what}`")]
+    Lake {
+        /// The table being written.
+        what: String,
+        /// What the lake said.
+        #[source]
+        source: Box<LakeError>,
+    },
+    /// A table of the lake could not be read back.
+    #[error("Table `{table}` could not be read")]
+    Scan {
+        /// The table being read.
+        table: String,
+        /// What the query engine said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A selected property that the object type does not have.
+    #[error("`{object}` has no property `{property}`{hint}")]
+    UnknownProperty {
+        /// The object type.
+        object: String,
+        /// The name in the settings.
+        property: String,
+        /// The nearest known name, as the end of a sentence; may be empty.
+        hint: String,
+    },
+    /// Arrow refused a batch that was built here: a defect of hublake.
+    #[error("A record batch could not be built: this is a defect of hublake")]
+    Arrow(#[from] ArrowError),
+}
+
+impl ExtractError {
+    /// The HubSpot failure behind this error, where there is one.
+    pub fn hubspot(&self) -> Option<&hubspot::Error> {
+        match self {
+            Self::HubSpot { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Names what was being read when HubSpot failed.
+pub(super) fn reading(what: &str) -> impl FnOnce(hubspot::Error) -> ExtractError {
+    let what = what.to_owned();
+    move |source| ExtractError::HubSpot { what, source: Box::new(source) }
+}
+
+/// Names what was being stored when the lake failed.
+pub(super) fn storing(what: &impl ToString) -> impl FnOnce(LakeError) -> ExtractError {
+    let what = what.to_string();
+    move |source| ExtractError::Lake { what, source: Box::new(source) }
+}

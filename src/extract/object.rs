@@ -1,0 +1,265 @@
+//! One object type's sync: which kind it is, and what it comes to.
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::config::ExtractObjectConfig;
+use super::decode::Page;
+use super::error::{ExtractError, reading, storing};
+use super::mirror::{FULL_COMPLETED, FULL_STARTED, MirrorSchema, SYNCED, is_complete};
+use super::progress::Progress;
+use super::selection::prepare_table;
+use super::{full, incremental, merges};
+use crate::hubspot::Client;
+use crate::lake::{Changes, Cursor, Lake, Table};
+use crate::objects::{ObjectType, PropertyDefinition};
+
+/// Characters of a list URL past which properties come by batch read instead:
+/// 414s were seen from about 8,000 on.
+pub(super) const MAX_URL_LENGTH: usize = 7_500;
+/// Characters of a search body past which the guide promises a 400.
+pub(super) const MAX_SEARCH_BODY: usize = 3_000;
+/// Bytes of Arrow buffers at which rows are committed whatever their number,
+/// so that memory does not depend on how wide an account's records are.
+const MAX_BUFFERED_BYTES: usize = 96 * 1024 * 1024;
+
+/// How a sync reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Full where no full sync has completed, else incremental.
+    Auto,
+    /// List everything, whatever is there already.
+    Full,
+}
+
+/// What one sync of one object type needs.
+pub struct ObjectSync<'a> {
+    /// HubSpot.
+    pub client: &'a Client,
+    /// Where the mirror lies.
+    pub lake: &'a Lake,
+    /// What to sync.
+    pub object: &'a ObjectType,
+    /// Every property the object type has.
+    pub definitions: &'a [PropertyDefinition],
+    /// What the pipeline asks for.
+    pub config: &'a ExtractObjectConfig,
+    /// Properties needed whatever the selection: write-back targets and keys.
+    pub always: &'a [String],
+    /// How to read.
+    pub mode: SyncMode,
+    /// How long HubSpot's search may lag behind its writes.
+    pub index_lag: Duration,
+    /// Asks for an orderly end: what was read is committed.
+    pub stop: &'a CancellationToken,
+    /// Where to count rows as they come.
+    pub progress: &'a Progress,
+}
+
+/// What a sync of one object type came to.
+///
+/// `read = inserted + updated + unchanged + rejected`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ObjectReport {
+    /// Records HubSpot answered.
+    pub read: u64,
+    /// Records new to the mirror.
+    pub inserted: u64,
+    /// Records that differ from the mirror's.
+    pub updated: u64,
+    /// Records equal to the mirror's, answered twice, or older than it.
+    pub unchanged: u64,
+    /// Records that could not be stored.
+    pub rejected: u64,
+    /// How many of the records read are archived.
+    pub archived: u64,
+    /// Values kept as text because their column cannot hold them exactly.
+    pub rescued_values: u64,
+    /// Calls made for this object.
+    pub calls: u64,
+    /// Whether this was a full sync.
+    #[serde(skip)]
+    pub full: bool,
+    /// Whether the sync was stopped before its end.
+    #[serde(skip)]
+    pub interrupted: bool,
+}
+
+/// Syncs one object type into its mirror; what was done, and why it ended
+/// early where it did.
+///
+/// Delivery is at least once: a page can be read twice, a row is stored once.
+/// Rows are committed in batches together with the cursor that covers them;
+/// done means that the watermark is committed. After an error, what was
+/// committed stays and the next sync goes on from there; the report then counts
+/// what had been stored.
+pub async fn sync_object(sync: &ObjectSync<'_>) -> (ObjectReport, Option<ExtractError>) {
+    let mut report = ObjectReport::default();
+    let ended = run(sync, &mut report).await;
+    // Rows read and not stored when it failed will be read again.
+    report.read = report.inserted + report.updated + report.unchanged + report.rejected;
+    (report, ended.err())
+}
+
+async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), ExtractError> {
+    let always = needed_properties(sync);
+    let selected = sync.config.properties.select(sync.object.name(), sync.definitions, &always)?;
+    let schema = MirrorSchema::new(sync.object, selected);
+    report.calls += 1;
+    let server_time = server_time_ms(sync).await?;
+    let mut table = prepare_table(sync, &schema, server_time).await?;
+    let must_list = sync.mode == SyncMode::Full || !is_complete(&table);
+    let stamp = next_stamp(&table);
+    let mut sink = Sink::new(sync, &schema, &mut table, stamp, report);
+    if must_list {
+        full::sync(sync, &schema, &mut sink, server_time).await
+    } else {
+        incremental::sync(sync, &schema, &mut sink, server_time).await
+    }
+}
+
+/// Properties that are extracted whatever the selection.
+fn needed_properties(sync: &ObjectSync<'_>) -> Vec<String> {
+    let own = [
+        "hs_object_id",
+        sync.object.modified_property(),
+        "hs_merged_object_ids",
+        "email",
+        "hs_additional_emails",
+    ];
+    own.iter().map(|name| (*name).to_owned()).chain(sync.always.iter().cloned()).collect()
+}
+
+/// HubSpot's clock, in milliseconds: our own may be wrong.
+///
+/// The `Date` header counts whole seconds, so the next second is taken: a
+/// record modified in this one is then inside a window that ends here.
+async fn server_time_ms(sync: &ObjectSync<'_>) -> Result<i64, ExtractError> {
+    let query = crate::hubspot::ListQuery {
+        properties: vec!["hs_object_id".to_owned()],
+        limit: 1,
+        archived: false,
+    };
+    let body = sync
+        .client
+        .list_page(sync.object, &query, None)
+        .await
+        .map_err(reading(sync.object.name()))?;
+    let micros = body.server_time.unwrap_or_else(|| chrono::Utc::now().timestamp_micros());
+    Ok(micros / 1000 + 1000)
+}
+
+/// The `_synced_at` of this sync, later than every stamp given out before.
+fn next_stamp(table: &Table) -> i64 {
+    chrono::Utc::now().timestamp_micros().max(table.cursor(SYNCED).map_or(0, |last| last + 1))
+}
+
+/// Where pages go: buffered, committed with their cursors, counted.
+pub(super) struct Sink<'a> {
+    table: &'a mut Table,
+    schema: &'a MirrorSchema,
+    progress: &'a Progress,
+    commit_rows: usize,
+    stamp: i64,
+    buffered: Vec<RecordBatch>,
+    pub(super) report: &'a mut ObjectReport,
+}
+
+impl<'a> Sink<'a> {
+    fn new(
+        sync: &'a ObjectSync<'_>,
+        schema: &'a MirrorSchema,
+        table: &'a mut Table,
+        stamp: i64,
+        report: &'a mut ObjectReport,
+    ) -> Self {
+        Self {
+            table,
+            schema,
+            progress: sync.progress,
+            commit_rows: sync.config.commit_rows.max(1),
+            stamp,
+            buffered: Vec::new(),
+            report,
+        }
+    }
+
+    pub(super) fn cursor(&self, app_id: &str) -> Option<i64> {
+        self.table.cursor(app_id)
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        self.table
+    }
+
+    /// Takes a page; nothing is stored until the next commit.
+    pub(super) fn push(&mut self, page: Page) {
+        let rows = page.rows.num_rows() as u64;
+        self.report.read += rows + page.rejected;
+        self.report.rejected += page.rejected;
+        self.report.rescued_values += page.rescued;
+        self.report.archived += count_true(&page.rows, "archived");
+        self.progress.add(rows);
+        if rows > 0 {
+            self.buffered.push(page.rows);
+        }
+    }
+
+    /// Whether enough is buffered to be worth a commit.
+    pub(super) fn is_full(&self) -> bool {
+        let rows: usize = self.buffered.iter().map(RecordBatch::num_rows).sum();
+        let bytes: usize = self.buffered.iter().map(RecordBatch::get_array_memory_size).sum();
+        rows >= self.commit_rows || bytes >= MAX_BUFFERED_BYTES
+    }
+
+    /// Commits what is buffered together with the cursors that cover it.
+    pub(super) async fn commit(&mut self, cursors: Vec<Cursor>) -> Result<(), ExtractError> {
+        let mut cursors = cursors;
+        let mut rows = std::mem::take(&mut self.buffered);
+        let read: u64 = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        if !rows.is_empty() {
+            cursors.push(Cursor { app_id: SYNCED.to_owned(), value: self.stamp });
+        }
+        let losers = merges::losers(self.table, &rows, self.stamp).await?;
+        let patched = losers.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        rows.extend(losers);
+        let changes = Changes {
+            rows,
+            deletes: None,
+            newer_by: Some("updated_at".to_owned()),
+            ignore: vec!["_synced_at".to_owned()],
+        };
+        let name = self.table.name().clone();
+        let counts = self.table.upsert(changes, &cursors).await.map_err(storing(&name))?;
+        self.report.inserted += counts.inserted;
+        self.report.updated += counts.updated.saturating_sub(patched);
+        // A record answered twice in one commit is stored once.
+        self.report.unchanged += read - counts.inserted - counts.updated.saturating_sub(patched);
+        Ok(())
+    }
+
+    /// Decodes a body into a page of this sync.
+    pub(super) fn decode(&self, body: &[u8]) -> Result<Page, ExtractError> {
+        super::decode::decode_page(self.schema, body, self.stamp)
+    }
+}
+
+fn count_true(batch: &RecordBatch, column: &str) -> u64 {
+    use arrow::array::AsArray;
+    batch
+        .column_by_name(column)
+        .filter(|array| *array.data_type() == DataType::Boolean)
+        .map_or(0, |array| array.as_boolean().true_count() as u64)
+}
+
+/// The cursors that say a full sync of this generation is complete.
+pub(super) fn completion(generation: i64) -> Vec<Cursor> {
+    vec![
+        Cursor { app_id: FULL_STARTED.to_owned(), value: generation },
+        Cursor { app_id: FULL_COMPLETED.to_owned(), value: generation },
+    ]
+}
