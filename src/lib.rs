@@ -8,3 +8,4 @@ pub mod extract;
 pub mod hubspot;
 pub mod lake;
 pub mod objects;
+pub mod transform;

@@ -1,0 +1,439 @@
+//! The settings sections `engine:`, `vars:` and `models:`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the engine accounts for is not all that it uses: a million rows built
+/// within 128 MiB peak near 450 MiB of process memory, and a whole run is
+/// promised to stay under half a GiB.
+const DEFAULT_MEMORY_LIMIT: MemorySize = MemorySize(128 << 20);
+
+/// Below this even one sort cannot reserve what it needs to spill.
+const LEAST_MEMORY: MemorySize = MemorySize(64 << 20);
+
+/// What is wrong with a setting, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}`: {problem}")]
+pub struct InvalidSetting {
+    /// The field, from its section down: `tests[0].unique`.
+    pub path: String,
+    /// What is wrong with it, and what to write instead.
+    pub problem: String,
+}
+
+impl InvalidSetting {
+    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { path: path.into(), problem: problem.into() }
+    }
+}
+
+/// What the SQL engine may use of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// Memory for sorts, joins and groupings (`128MiB`); what does not fit is spilled to disk.
+    pub memory_limit: MemorySize,
+    /// How many threads one query uses; the machine's cores when absent.
+    pub threads: Option<usize>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { memory_limit: DEFAULT_MEMORY_LIMIT, threads: None }
+    }
+}
+
+impl EngineConfig {
+    /// Everything that is wrong with these settings.
+    pub fn validate(&self) -> Vec<InvalidSetting> {
+        let mut problems = Vec::new();
+        if self.memory_limit < LEAST_MEMORY {
+            let problem = format!("Give the engine at least `{LEAST_MEMORY}`");
+            problems.push(InvalidSetting::new("memory_limit", problem));
+        }
+        if self.threads == Some(0) {
+            problems.push(InvalidSetting::new("threads", "At least one thread is needed"));
+        }
+        problems
+    }
+
+    /// The threads one query uses.
+    pub fn thread_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.unwrap_or_else(cores)
+    }
+}
+
+/// An amount of memory, written `256MiB` or `1GiB`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct MemorySize(u64);
+
+const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl MemorySize {
+    /// The amount in bytes, as much of it as this machine can address.
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl TryFrom<String> for MemorySize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parsed = UNITS.iter().find_map(|(unit, factor)| {
+            let number: u64 = text.trim().strip_suffix(unit)?.trim().parse().ok()?;
+            number.checked_mul(*factor)
+        });
+        parsed.map(Self).ok_or_else(|| {
+            format!(
+                "`{text}` is no amount of memory: write a whole number and `KiB`, `MiB` or `GiB`"
+            )
+        })
+    }
+}
+
+impl From<MemorySize> for String {
+    fn from(size: MemorySize) -> Self {
+        size.to_string()
+    }
+}
+
+impl fmt::Display for MemorySize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole =
+            UNITS.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor));
+        match whole {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// A value under `vars:`, read in SQL as `$name` with the type it is written in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum VarValue {
+    /// A switch.
+    Flag(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Number(f64),
+    /// Text; a day or a time is text that SQL casts.
+    Text(String),
+}
+
+/// How a model's `select` becomes a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Materialization {
+    /// Computed whenever it is read, never stored.
+    #[default]
+    View,
+    /// Stored, and compared with its last version on every build.
+    Table,
+    /// Not offered yet.
+    Incremental,
+}
+
+/// One entry of a pipeline's `models:` section; its key there is the name of
+/// the file under `sql/`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// `view` (computed when read) or `table` (stored, with its changes recorded).
+    pub materialize: Materialization,
+    /// The columns that identify a row. A table with a key keeps `<model>_changes` and is
+    /// changed row by row; one without is replaced whole when its content differs.
+    pub key: Vec<String>,
+    /// What must hold for the rows.
+    pub tests: Vec<ModelTest>,
+    /// Where else the rows are published.
+    pub export: Option<ModelExport>,
+}
+
+/// Where a model is published besides the lake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelExport {
+    /// A folder (relative to the project) or URL for plain Parquet.
+    pub parquet: String,
+}
+
+/// Columns of `<model>_changes` besides the key; a key column may not have
+/// one of these names.
+pub(super) const CHANGE_COLUMNS: [&str; 7] =
+    ["run_id", "changed_at", "op", "changed_columns", "old", "new", "model_version"];
+
+impl ModelConfig {
+    /// Everything that is wrong with these settings and can be said without
+    /// the model's columns.
+    pub fn validate(&self) -> Vec<InvalidSetting> {
+        let mut problems = Vec::new();
+        if self.materialize == Materialization::Incremental {
+            problems.push(InvalidSetting::new(
+                "materialize",
+                "This version offers `view` and `table`; `incremental` comes later",
+            ));
+        }
+        if self.materialize == Materialization::View && !self.key.is_empty() {
+            problems.push(InvalidSetting::new(
+                "key",
+                "A view is not stored and needs no key: write `materialize: table`, or leave it out",
+            ));
+        }
+        for (position, column) in self.key.iter().enumerate() {
+            if CHANGE_COLUMNS.contains(&column.as_str()) {
+                let problem = format!("`{column}` is a column of the model's changes: rename it");
+                problems.push(InvalidSetting::new(format!("key[{position}]"), problem));
+            }
+            if self.key[..position].contains(column) {
+                let problem = format!("`{column}` is named twice");
+                problems.push(InvalidSetting::new(format!("key[{position}]"), problem));
+            }
+        }
+        problems
+    }
+}
+
+impl ModelConfig {
+    /// Every column that these settings name, with the setting that names it.
+    pub(super) fn column_settings(&self) -> Vec<(String, String)> {
+        let named = |setting: String, columns: &[String]| -> Vec<_> {
+            columns.iter().map(|column| (setting.clone(), column.clone())).collect()
+        };
+        let mut settings = named("key".into(), &self.key);
+        for (position, test) in self.tests.iter().enumerate() {
+            let setting = format!("tests[{position}]");
+            match &test.rule {
+                Rule::NotNull(columns) | Rule::Unique(columns) => {
+                    settings.extend(named(setting, columns));
+                }
+                Rule::AcceptedValues(accepted) => {
+                    settings.push((setting, accepted.column.clone()));
+                }
+                Rule::Sql { .. } => {}
+            }
+        }
+        settings
+    }
+}
+
+/// Whether a failed test stops what depends on the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Reported, and nothing more.
+    Warn,
+    /// Stops every write-back that reads the model.
+    #[default]
+    Error,
+}
+
+/// Something that must hold for every row of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "RawTest", into = "RawTest")]
+#[schemars(with = "RawTest")]
+pub struct ModelTest {
+    /// What must hold.
+    pub rule: Rule,
+    /// What a failure means.
+    pub severity: Severity,
+}
+
+/// What a test asks of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    /// Each of these columns has a value in every row.
+    NotNull(Vec<String>),
+    /// No two rows have the same values in these columns, taken together.
+    Unique(Vec<String>),
+    /// The column holds one of these values, or null.
+    AcceptedValues(AcceptedValues),
+    /// A `select` that must return no rows.
+    Sql {
+        /// The file it is in, relative to the project; none when it is
+        /// written in the settings.
+        file: Option<String>,
+        /// Its text; of a file, once the project has been loaded.
+        text: String,
+    },
+}
+
+/// The values a column may hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedValues {
+    /// The column.
+    pub column: String,
+    /// Its values, as text.
+    pub values: Vec<String>,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNull(columns) => write!(f, "not_null({})", columns.join(", ")),
+            Self::Unique(columns) => write!(f, "unique({})", columns.join(", ")),
+            Self::AcceptedValues(accepted) => write!(f, "accepted_values({})", accepted.column),
+            Self::Sql { file: Some(file), .. } => write!(f, "sql({file})"),
+            Self::Sql { file: None, .. } => f.write_str("sql"),
+        }
+    }
+}
+
+/// What stands under `sql:`: a path ending in `.sql`, or the query itself.
+fn sql_rule(text: String) -> Rule {
+    if text.ends_with(".sql") && !text.contains(char::is_whitespace) {
+        return Rule::Sql { file: Some(text), text: String::new() };
+    }
+    Rule::Sql { file: None, text }
+}
+
+/// A test: exactly one of `not_null`, `unique`, `accepted_values` and `sql`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawTest {
+    /// Columns that have a value in every row
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_null: Vec<String>,
+    /// Columns that, taken together, have no values twice
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unique: Vec<String>,
+    /// The values a column may hold; null is always accepted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_values: Option<AcceptedValues>,
+    /// A `select` that must return no rows, or the path of a file that holds it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sql: Option<String>,
+    /// `error` (stops the write-backs that read the model) or `warn`
+    severity: Severity,
+}
+
+impl TryFrom<RawTest> for ModelTest {
+    type Error = &'static str;
+
+    fn try_from(raw: RawTest) -> Result<Self, Self::Error> {
+        let mut rules = Vec::new();
+        if !raw.not_null.is_empty() {
+            rules.push(Rule::NotNull(raw.not_null));
+        }
+        if !raw.unique.is_empty() {
+            rules.push(Rule::Unique(raw.unique));
+        }
+        rules.extend(raw.accepted_values.map(Rule::AcceptedValues));
+        rules.extend(raw.sql.map(sql_rule));
+        match (rules.pop(), rules.is_empty()) {
+            (Some(rule), true) => Ok(Self { rule, severity: raw.severity }),
+            _ => Err("A test is exactly one of `not_null`, `unique`, `accepted_values` and `sql`"),
+        }
+    }
+}
+
+impl From<ModelTest> for RawTest {
+    fn from(test: ModelTest) -> Self {
+        let mut raw = Self { severity: test.severity, ..Self::default() };
+        match test.rule {
+            Rule::NotNull(columns) => raw.not_null = columns,
+            Rule::Unique(columns) => raw.unique = columns,
+            Rule::AcceptedValues(accepted) => raw.accepted_values = Some(accepted),
+            Rule::Sql { file, text } => raw.sql = Some(file.unwrap_or(text)),
+        }
+        raw
+    }
+}
+
+/// Parameters every model has besides `vars:`.
+pub(crate) const RUN_PARAMETERS: [&str; 2] = ["run_started_at", "last_run_at"];
+
+/// Everything that is wrong with a `vars:` section.
+pub fn validate_vars(vars: &BTreeMap<String, VarValue>) -> Vec<InvalidSetting> {
+    let mut problems = Vec::new();
+    for name in vars.keys() {
+        if RUN_PARAMETERS.contains(&name.as_str()) {
+            let problem = format!("`${name}` is set by hublake: choose another name");
+            problems.push(InvalidSetting::new(name, problem));
+        } else if !is_identifier(name) {
+            let problem = "Names are letters, digits and `_`, and do not start with a digit";
+            problems.push(InvalidSetting::new(name, problem));
+        }
+    }
+    problems
+}
+
+/// Whether a text is a name that SQL takes without quotes and every engine
+/// takes as a column: lower case letters, digits and `_`.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_and_written_in_binary_units() {
+        for (text, bytes) in [("256MiB", 256 << 20), ("1 GiB", 1 << 30), ("512KiB", 512 << 10)] {
+            let size = MemorySize::try_from(text.to_owned()).expect(text);
+            assert_eq!(size.bytes(), bytes);
+            assert_eq!(size.to_string(), text.replace(' ', ""));
+        }
+        for text in ["1GB", "MiB", "-1MiB", "1.5GiB", "99999999999999999999GiB"] {
+            assert!(MemorySize::try_from(text.to_owned()).is_err(), "{text} was taken");
+        }
+    }
+
+    #[test]
+    fn a_test_is_exactly_one_rule() {
+        let one = RawTest { unique: vec!["id".into()], ..RawTest::default() };
+        let test = ModelTest::try_from(one.clone()).expect("one rule");
+        assert_eq!(
+            (test.rule.to_string().as_str(), test.severity),
+            ("unique(id)", Severity::Error)
+        );
+        let two = RawTest { sql: Some("select 1".into()), ..one };
+        assert!(ModelTest::try_from(two).is_err());
+        assert!(ModelTest::try_from(RawTest::default()).is_err());
+    }
+
+    #[test]
+    fn a_sql_test_is_a_file_or_the_query_itself() {
+        let shown = |text: &str| sql_rule(text.into()).to_string();
+        assert_eq!(shown("sql/tests/plans.sql"), "sql(sql/tests/plans.sql)");
+        assert_eq!(shown("select * from a.sql"), "sql");
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_refused() {
+        let incremental =
+            ModelConfig { materialize: Materialization::Incremental, ..ModelConfig::default() };
+        assert_eq!(incremental.validate()[0].path, "materialize");
+        let key = vec!["op".into(), "id".into(), "id".into()];
+        let table =
+            ModelConfig { materialize: Materialization::Table, key, ..ModelConfig::default() };
+        let paths: Vec<_> = table.validate().into_iter().map(|problem| problem.path).collect();
+        assert_eq!(paths, ["key[0]", "key[2]"]);
+        let view = ModelConfig { key: vec!["id".into()], ..ModelConfig::default() };
+        assert_eq!(view.validate()[0].path, "key");
+    }
+
+    #[test]
+    fn vars_do_not_shadow_what_a_run_sets() {
+        let vars = BTreeMap::from([
+            ("run_started_at".to_owned(), VarValue::Integer(1)),
+            ("good_name".to_owned(), VarValue::Integer(1)),
+            ("2bad".to_owned(), VarValue::Integer(1)),
+        ]);
+        let paths: Vec<_> = validate_vars(&vars).into_iter().map(|problem| problem.path).collect();
+        assert_eq!(paths, ["2bad", "run_started_at"]);
+    }
+}

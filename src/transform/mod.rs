@@ -1,0 +1,45 @@
+//! SQL over the lake: models to tables, tables to their changes.
+//!
+//! This room parses the models of a project, puts them in order, runs each
+//! one on DataFusion inside a memory limit, gives its columns lake types,
+//! stores what differs from the last version, records the differences, and
+//! tests the rows. It answers queries typed by hand as well. It reads lake
+//! tables and whatever tables it is handed; it knows no object type and no
+//! file format.
+//!
+//! What it refuses: SQL that changes anything, rings of models, columns
+//! without a name or of a type that other engines cannot read, keys that do
+//! not identify rows.
+
+mod build;
+mod catalog;
+mod changes;
+mod check;
+mod compare;
+mod config;
+mod data_tests;
+mod diagnosis;
+mod engine;
+mod error;
+mod models;
+mod nearest;
+mod normalise;
+mod parameters;
+mod query;
+mod staging;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, build};
+pub use check::{CheckOutcome, ModelCheck, check};
+pub(crate) use config::is_identifier;
+pub use config::{
+    AcceptedValues, EngineConfig, InvalidSetting, Materialization, MemorySize, ModelConfig,
+    ModelExport, ModelTest, Rule, Severity, VarValue, validate_vars,
+};
+pub use data_tests::{TestOutcome, TestReport};
+pub use engine::Engine;
+pub use error::TransformError;
+pub use models::{Model, ModelDefinition, Models};
+pub(crate) use nearest::nearest;

@@ -1,0 +1,265 @@
+//! SQL tested as SQL, over tables held in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+
+use super::catalog::{Catalog, ModelTimes, Origin, Tables};
+use super::engine::SessionSettings;
+use super::parameters::{RunTimes, literals};
+use super::query::{Query, TableRef};
+use super::*;
+use crate::lake::TableName;
+
+/// 2026-03-10 12:00 UTC.
+const NOON: i64 = 1_773_144_000_000_000;
+
+fn definitions(sources: &[(&str, &str)]) -> Vec<ModelDefinition> {
+    let define = |(name, sql): &(&str, &str)| ModelDefinition {
+        name: (*name).into(),
+        file: format!("sql/{name}.sql").into(),
+        sql: (*sql).into(),
+        config: ModelConfig::default(),
+    };
+    sources.iter().map(define).collect()
+}
+
+fn models(sources: &[(&str, &str)]) -> Arc<Models> {
+    Arc::new(Models::parse(definitions(sources)).expect("sound models"))
+}
+
+fn vars() -> BTreeMap<String, VarValue> {
+    BTreeMap::from([
+        ("qualified_from_active_days".into(), VarValue::Integer(2)),
+        ("greeting".into(), VarValue::Text("it's".into())),
+    ])
+}
+
+fn catalog(models: Arc<Models>) -> Catalog {
+    let session = SessionSettings::new(&EngineConfig::default()).expect("a temporary folder");
+    let tables = Tables {
+        models,
+        sources: BTreeMap::new(),
+        vars: vars(),
+        times: ModelTimes::default(),
+        origin: Origin::Schemas(BTreeMap::new()),
+    };
+    Catalog::new(&session, tables)
+}
+
+/// Puts the rows of a query under a table's name.
+async fn fill(catalog: &Catalog, schema: &str, name: &str, sql: &str) {
+    let rows = SessionContext::new().sql(sql).await.expect("valid SQL");
+    let batches = rows.collect().await.expect("constant rows");
+    let table = MemTable::try_new(batches[0].schema(), vec![batches]).expect("rows of one schema");
+    let table_ref = TableRef { schema: Some(schema.into()), name: name.into() };
+    catalog.replace(&table_ref, Arc::new(table)).expect("a free name");
+}
+
+async fn rows(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, TransformError> {
+    let query = Query::parse(Path::new("query"), sql)?;
+    let frame = catalog.plan(&query, &literals(&vars(), None)).await?;
+    frame.collect().await.map_err(|error| TransformError::running("The query", error))
+}
+
+async fn shown(catalog: &Catalog, sql: &str) -> String {
+    let batches = rows(catalog, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    pretty_format_batches(&batches).expect("printable rows").to_string()
+}
+
+fn repository_models() -> Arc<Models> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let files = std::fs::read_dir(folder).expect("the repository's models");
+    let paths = files.map(|file| file.expect("a readable folder").path());
+    let texts: Vec<(String, String)> = paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sql"))
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).expect("a readable file"))
+        })
+        .collect();
+    let texts: Vec<_> = texts.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
+    models(&texts)
+}
+
+/// Runs a text of SQL tests against the repository's models, at a time of the
+/// run. Blocks are parted by empty lines: `table NAME` and the query that fills
+/// it; `rows`, a query, `----` and what it prints; `#` and a remark.
+async fn run_text(text: &str, run_started_at: i64) {
+    let catalog = catalog(repository_models());
+    for model in catalog.tables.models.in_order() {
+        catalog.tables.times.set(model.name(), RunTimes { run_started_at, last_run_at: None });
+    }
+    for block in text.split("\n\n").map(str::trim).filter(|block| !block.starts_with('#')) {
+        let (head, body) = block.split_once('\n').expect("a block has a head and a query");
+        match head.split_once(' ') {
+            Some(("table", name)) => {
+                let (schema, table) = name.split_once('.').expect("a table has a schema");
+                fill(&catalog, schema, table, body).await;
+            }
+            _ => {
+                assert_eq!(head, "rows", "unknown block: {block}");
+                let (query, expected) = body.split_once("\n----\n").expect("a query and its rows");
+                assert_eq!(shown(&catalog, query).await, expected, "{query}");
+            }
+        }
+    }
+}
+
+const MODELS_TEXT: &str = include_str!("../../tests/sql/models.txt");
+
+#[tokio::test]
+async fn the_repository_s_models_join_people_to_their_usage() {
+    run_text(MODELS_TEXT, NOON).await;
+}
+
+#[tokio::test]
+async fn later_on_the_same_day_nothing_has_changed() {
+    run_text(MODELS_TEXT, NOON + 11 * 3_600_000_000).await;
+}
+
+#[tokio::test]
+async fn parameters_are_typed_before_planning() {
+    let models = models(&[(
+        "m",
+        "select $run_started_at as started, $last_run_at as last, $greeting as greeting, \
+         $qualified_from_active_days + 1 as days",
+    )]);
+    let catalog = catalog(models.clone());
+    catalog.tables.times.set("m", RunTimes { run_started_at: NOON, last_run_at: None });
+    let model = models.get("m").expect("the one model");
+    let frame = catalog.plan_model(model).await.expect("a sound model");
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let types: Vec<_> =
+        frame.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+    assert_eq!(types, [utc.clone(), utc, DataType::Utf8, DataType::Int64]);
+    let shown = shown(&catalog, "select * from m").await;
+    assert!(shown.contains("| 2026-03-10T12:00:00Z |      | it's     | 3    |"), "{shown}");
+}
+
+fn people() -> BTreeMap<TableName, SchemaRef> {
+    let fields = vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("email", DataType::Utf8, true),
+        Field::new("lifecyclestage", DataType::Utf8, true),
+    ];
+    BTreeMap::from([(TableName::hubspot("contacts"), Arc::new(Schema::new(fields)) as SchemaRef)])
+}
+
+async fn outcome(sql: &str) -> CheckOutcome {
+    let models = models(&[("m", sql)]);
+    let checks = check(&EngineConfig::default(), &models, &vars(), people()).await;
+    checks.expect("an engine").remove(0).outcome
+}
+
+#[tokio::test]
+async fn sql_mistakes_say_line_and_the_names_that_are_right() {
+    for (sql, line, parts) in [
+        (
+            "select id,\n  lifecyclestge\nfrom hubspot.contacts",
+            Some(2),
+            vec!["Unknown column `lifecyclestge`", "did you mean `lifecyclestage`", "`email`"],
+        ),
+        (
+            "select id\nfrom hubspot.contacts\nwhere c.id = 1",
+            Some(3),
+            vec!["Unknown column `c.id`"],
+        ),
+        ("select id\nfrom modl", Some(2), vec!["Unknown table `modl`", "`hubspot.contacts`"]),
+        ("select\n$run_startd_at as t", Some(2), vec!["Unknown parameter", "`$run_started_at`"]),
+        ("select lowr(email) as e\nfrom hubspot.contacts", Some(1), vec!["not valid"]),
+        (
+            "select id, id as x\nfrom hubspot.contacts as a, hubspot.contacts as b",
+            None,
+            vec!["more than one"],
+        ),
+    ] {
+        let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
+        let TransformError::Sql { line: found, .. } = &error else { panic!("{sql}: {error:?}") };
+        if line.is_some() {
+            assert_eq!(*found, line, "{sql}: {error}");
+        }
+        for part in parts {
+            assert!(error.to_string().contains(part), "{sql}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn columns_need_plain_names_and_lake_types() {
+    for (sql, parts) in [
+        ("select id + 1 from hubspot.contacts", vec!["Column 1", "`as`"]),
+        (
+            "select a.id, b.id from hubspot.contacts as a, hubspot.contacts as b",
+            vec!["Column 2", "earlier"],
+        ),
+        ("select null as nothing", vec!["`nothing`", "cast(null as text)"]),
+        ("select interval '1 day' as span", vec!["`span`", "extract(epoch from span)"]),
+        ("select cast('10:00' as time) as at", vec!["cast(at as text)"]),
+    ] {
+        let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
+        for part in parts {
+            assert!(error.to_string().contains(part), "{sql}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_over_a_table_nobody_knows_waits() {
+    let models = models(&[
+        ("a", "select * from hubspot.deals"),
+        ("b", "select * from a"),
+        ("c", "select id from hubspot.contacts"),
+    ]);
+    let checks =
+        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+    let waiting = |check: &ModelCheck| match &check.outcome {
+        CheckOutcome::Waiting { tables } => tables.clone(),
+        _ => Vec::new(),
+    };
+    let found: Vec<_> = checks.iter().map(|check| (check.name.as_str(), waiting(check))).collect();
+    let deals = vec!["hubspot.deals".to_owned()];
+    assert_eq!(found, [("a", deals.clone()), ("b", deals), ("c", vec![])]);
+}
+
+#[tokio::test]
+async fn settings_that_name_no_column_are_found_by_check() {
+    let mut definitions = definitions(&[("m", "select id from hubspot.contacts")]);
+    definitions[0].config.key = vec!["contact_id".into()];
+    definitions[0].config.materialize = Materialization::Table;
+    let models = Arc::new(Models::parse(definitions).expect("a sound model"));
+    let checks =
+        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+    let CheckOutcome::Wrong(error) = &checks[0].outcome else { panic!("{checks:?}") };
+    assert!(error.to_string().contains("`key` names the column `contact_id`"), "{error}");
+}
+
+#[tokio::test]
+async fn failures_on_data_do_not_quote_the_data() {
+    let catalog = catalog(models(&[]));
+    fill(&catalog, "usage", "t", "select column1 as secret from (values ('hunter2'), ('3'))").await;
+    let error = rows(&catalog, "select cast(secret as bigint) as n from usage.t").await;
+    let error = error.expect_err("one value is no number");
+    let told = format!("{error:?} {error}");
+    assert!(told.contains("cannot be read as the type") && !told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
+async fn queries_change_nothing() {
+    let catalog = catalog(models(&[]));
+    for sql in [
+        "create table t as select 1",
+        "copy (select 1) to 'x.csv'",
+        "set a = b",
+        "explain select 1",
+    ] {
+        let error = rows(&catalog, sql).await.expect_err(sql);
+        assert!(error.to_string().contains("Only a `select`"), "{sql}: {error}");
+    }
+}
