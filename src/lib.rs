@@ -7,5 +7,6 @@ pub mod emulator;
 pub mod extract;
 pub mod hubspot;
 pub mod lake;
+pub mod load;
 pub mod objects;
 pub mod transform;

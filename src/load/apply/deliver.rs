@@ -1,0 +1,390 @@
+//! One batch to one outcome per row: sent, settled, halved, resolved by
+//! reading, planned again, until nothing is open.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::MaySend;
+use super::settle::{BatchFate, Finding, Refusal, fate, finding_of_one, settle};
+use super::taken::Taken;
+use super::writer::{Kind, Writer};
+use crate::hubspot::{Client, Error, Record, WriteInput};
+use crate::load::outcome::Outcome;
+use crate::load::plan::PlannedRow;
+use crate::load::plan::refresh::records;
+use crate::load::target::Target;
+
+/// How often a row is sent before its outcome is left unknown to the next run.
+const MAX_SENDS: u32 = 4;
+
+/// How often a row is sent to a property just created, which HubSpot lets rows
+/// use 250 to 700 ms after it answered.
+const MAX_WAITS: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// Rows refused alone, one after the other with no batch settled between, after
+/// which the refusal is HubSpot's of the whole write-back and not of a row:
+/// halving every batch would spend the day's calls on it.
+const MAX_ALONE: u32 = 100;
+
+/// One row on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) row: PlannedRow,
+    /// What the plan counted the row as.
+    pub(crate) planned: Outcome,
+    pub(super) sends: u32,
+    waits: u32,
+    /// An answer was lost: what is found later may be our own doing.
+    pub(super) lost: bool,
+}
+
+/// A row with its outcome.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) task: Task,
+    pub(crate) outcome: Outcome,
+    /// The record as HubSpot answered it.
+    pub(crate) record: Option<Record>,
+    pub(crate) refusal: Option<Refusal>,
+    /// Whether the row was sent at all.
+    pub(crate) sent: bool,
+}
+
+/// Everything a batch needs; shared by the batches in flight.
+pub(crate) struct Sender {
+    pub(crate) writer: Arc<dyn Writer>,
+    /// For reading what a write left unclear.
+    pub(crate) client: Client,
+    pub(crate) target: Arc<Target>,
+    /// Properties created by this run.
+    pub(crate) created: BTreeSet<String>,
+    /// When the plan was made, µs since 1970.
+    pub(crate) planned_at: i64,
+    /// Set when nothing more may be sent.
+    pub(crate) stop: CancellationToken,
+    /// Asked before each batch.
+    pub(crate) may_send: Option<MaySend>,
+    pub(crate) stopped_by: Mutex<Option<Error>>,
+    /// Creates whose key turned out to be taken.
+    pub(super) taken: Mutex<Vec<Taken>>,
+    /// Rows refused alone since HubSpot last settled a batch.
+    pub(crate) refused_alone: AtomicU32,
+}
+
+impl Task {
+    pub(crate) fn new(row: PlannedRow) -> (Kind, Self) {
+        let (kind, planned) = match row.action.as_str() {
+            "create" => (Kind::Create, Outcome::Created),
+            _ => (Kind::Update, Outcome::Updated),
+        };
+        (kind, Self { row, planned, sends: 0, waits: 0, lost: false })
+    }
+
+    /// A row that is left to the next run.
+    pub(crate) fn deferred(self) -> Done {
+        self.end(Outcome::Deferred)
+    }
+
+    pub(super) fn end(self, outcome: Outcome) -> Done {
+        let sent = self.sends > 0;
+        Done { task: self, outcome, record: None, refusal: None, sent }
+    }
+
+    pub(super) fn refused(self, refusal: Refusal) -> Done {
+        Done { refusal: Some(refusal), ..self.end(Outcome::Rejected) }
+    }
+
+    fn input(&self, kind: Kind) -> WriteInput {
+        let writes = self.row.changes.iter().filter(|(_, change)| change.is_write());
+        WriteInput {
+            id: self.row.record_id.filter(|_| kind == Kind::Update).map(|id| id.to_string()),
+            id_property: None,
+            properties: writes.map(|(name, change)| (name.clone(), change.new.clone())).collect(),
+            trace_id: self.row.trace_id.clone(),
+        }
+    }
+}
+
+/// A batch's rows, sorted by what has to happen next.
+#[derive(Default)]
+struct Sorted {
+    lost: Vec<Task>,
+    halves: Vec<Task>,
+    waiting: Vec<Task>,
+}
+
+pub(super) type Queue = VecDeque<(Kind, Vec<Task>)>;
+
+impl Sender {
+    /// Sends one batch of at most 100 rows and returns them with their outcomes;
+    /// those whose key is taken wait for [`Sender::settle_taken`].
+    pub(crate) async fn deliver(self: Arc<Self>, kind: Kind, tasks: Vec<Task>) -> Vec<Done> {
+        let mut done = Vec::new();
+        self.work_off([(kind, tasks)].into(), &mut done).await;
+        done
+    }
+
+    /// Sends batches until no row of them is open.
+    pub(super) async fn work_off(&self, mut queue: Queue, done: &mut Vec<Done>) {
+        while let Some((kind, tasks)) = queue.pop_front() {
+            if !self.may_send() {
+                done.extend(tasks.into_iter().map(Self::left));
+                continue;
+            }
+            self.send(kind, tasks, &mut queue, done).await;
+        }
+    }
+
+    pub(super) fn may_send(&self) -> bool {
+        if self.may_send.as_ref().is_some_and(|may_send| !may_send()) {
+            self.stop.cancel();
+        }
+        !self.stop.is_cancelled()
+    }
+
+    /// A row that cannot be sent any more: open if an answer to it was lost.
+    pub(super) fn left(task: Task) -> Done {
+        if task.lost { task.end(Outcome::Unknown) } else { task.deferred() }
+    }
+
+    async fn send(
+        &self,
+        kind: Kind,
+        mut tasks: Vec<Task>,
+        queue: &mut Queue,
+        done: &mut Vec<Done>,
+    ) {
+        if kind == Kind::Update {
+            tasks = self.hold_back_edited(tasks, done).await;
+        }
+        if tasks.is_empty() {
+            return;
+        }
+        let inputs: Vec<WriteInput> = tasks.iter().map(|task| task.input(kind)).collect();
+        tasks.iter_mut().for_each(|task| task.sends += 1);
+        let key = self.target.key_property().filter(|_| kind == Kind::Create);
+        match self.writer.write(kind, &self.target.object, &inputs).await {
+            Ok(reply) => {
+                self.refused_alone.store(0, Ordering::Relaxed);
+                let findings = settle(&inputs, &reply, key);
+                self.sort(kind, tasks.into_iter().zip(findings).collect(), queue, done).await;
+            }
+            Err(error) => match fate(&error.kind(), error.api()) {
+                BatchFate::Halve(refusal) if tasks.len() == 1 => {
+                    let finding = finding_of_one(error.api(), refusal, key);
+                    if matches!(finding, Finding::Refused(_))
+                        && self.refused_alone.fetch_add(1, Ordering::Relaxed) >= MAX_ALONE
+                    {
+                        self.stop(error);
+                    }
+                    self.sort(kind, tasks.into_iter().zip([finding]).collect(), queue, done).await;
+                }
+                BatchFate::Halve(_) => halve(kind, tasks, queue),
+                BatchFate::Unknown => self.resolve(kind, tasks, queue, done).await,
+                BatchFate::Stop => {
+                    self.stop(error);
+                    done.extend(tasks.into_iter().map(Self::left));
+                }
+            },
+        }
+    }
+
+    async fn sort(
+        &self,
+        kind: Kind,
+        found: Vec<(Task, Finding)>,
+        queue: &mut Queue,
+        done: &mut Vec<Done>,
+    ) {
+        let mut sorted = Sorted::default();
+        for (mut task, finding) in found {
+            match finding {
+                Finding::Written(record) => done.push(self.written(task, record)),
+                Finding::Refused(refusal)
+                    if task.waits < MAX_WAITS && refusal.awaits(&self.created) =>
+                {
+                    task.waits += 1;
+                    sorted.waiting.push(task);
+                }
+                Finding::Refused(refusal) => done.push(task.refused(refusal)),
+                Finding::Conflict { existing, refusal } if kind == Kind::Create => {
+                    let existing = existing.map(|id| id.0);
+                    let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                    taken.push(Taken { task, existing, refusal });
+                }
+                Finding::Conflict { refusal, .. } => done.push(task.refused(refusal)),
+                Finding::Silent => sorted.lost.push(task),
+                Finding::Unattributed(_) => sorted.halves.push(task),
+            }
+        }
+        if !sorted.waiting.is_empty() {
+            let waits = sorted.waiting.iter().map(|task| task.waits).max().unwrap_or(1);
+            tokio::time::sleep(FIRST_WAIT * 2u32.pow(waits - 1)).await;
+            queue.push_back((kind, sorted.waiting));
+        }
+        halve(kind, sorted.halves, queue);
+        self.resolve(kind, sorted.lost, queue, done).await;
+    }
+
+    /// The outcome of a row whose record came back.
+    pub(super) fn written(&self, task: Task, record: Record) -> Done {
+        let writes = || task.row.changes.iter().filter(|(_, change)| change.is_write());
+        let was_ignored = |name: &str, old: Option<&str>, new: &str| {
+            let now = self.returned(name, &record);
+            now.is_some_and(|now| now != new && Some(now.as_str()) == Some(old.unwrap_or("")))
+        };
+        let ignored =
+            writes().filter(|(name, change)| was_ignored(name, change.old.as_deref(), &change.new));
+        let ignored: Vec<&str> = ignored.map(|(name, _)| name.as_str()).collect();
+        let is_kept = !ignored.is_empty() && ignored.len() == writes().count();
+        let refusal = (!ignored.is_empty()).then(|| Refusal {
+            category: "VALUE_IGNORED".into(),
+            message: format!(
+                "HubSpot accepted the write and kept its own value of `{}`",
+                ignored.join("`, `")
+            ),
+            ..Refusal::default()
+        });
+        let outcome = match (is_kept, task.row.record_id) {
+            (true, _) => Outcome::Kept,
+            (false, None) => Outcome::Created,
+            (false, Some(_)) => Outcome::Updated,
+        };
+        Done { record: Some(record), refusal, ..task.end(outcome) }
+    }
+
+    /// What HubSpot answered for a property, in comparable form.
+    pub(super) fn returned(&self, name: &str, record: &Record) -> Option<String> {
+        let text = record.properties.get(name)?.as_deref().unwrap_or("");
+        let property = self.target.properties.iter().find(|property| property.name == name);
+        let key_form =
+            || Some(&self.target.key_form).filter(|_| self.target.key_property() == Some(name));
+        Some(match property.map(|property| &property.form).or_else(key_form) {
+            Some(form) if !text.is_empty() => form.held(text).into_owned(),
+            _ => text.to_owned(),
+        })
+    }
+
+    /// Rows whose outcome no answer tells. Updates are read: what is there
+    /// tells most, though a read that does not show a write is no proof, so a
+    /// row is sent again only over the value it was planned over, which bears
+    /// repeating. Creates are sent again: their unique key makes a record that
+    /// was created after all show as a conflict.
+    async fn resolve(
+        &self,
+        kind: Kind,
+        mut tasks: Vec<Task>,
+        queue: &mut Queue,
+        done: &mut Vec<Done>,
+    ) {
+        if tasks.is_empty() {
+            return;
+        }
+        tasks.iter_mut().for_each(|task| task.lost = true);
+        let found = match kind {
+            Kind::Create => HashMap::new(),
+            Kind::Update => {
+                let ids = tasks.iter().filter_map(|task| task.row.record_id).collect();
+                match self.read(ids).await {
+                    Some(found) => found,
+                    None => {
+                        return done
+                            .extend(tasks.into_iter().map(|task| task.end(Outcome::Unknown)));
+                    }
+                }
+            }
+        };
+        let mut again = Vec::new();
+        for task in tasks {
+            match self.judge(kind, &task, &found) {
+                Judgement::Written(record) => done.push(self.written(task, record)),
+                Judgement::Gone => done.push(task.refused(gone())),
+                Judgement::SendAgain if task.sends < MAX_SENDS => again.push(task),
+                Judgement::SendAgain | Judgement::Open => done.push(task.end(Outcome::Unknown)),
+            }
+        }
+        if !again.is_empty() {
+            queue.push_back((kind, again));
+        }
+    }
+
+    fn judge(&self, kind: Kind, task: &Task, found: &HashMap<i64, Record>) -> Judgement {
+        if kind == Kind::Create {
+            return Judgement::SendAgain;
+        }
+        let Some(record) = task.row.record_id.and_then(|id| found.get(&id)) else {
+            return Judgement::Gone;
+        };
+        let writes = || task.row.changes.iter().filter(|(_, change)| change.is_write());
+        let now = |name: &str| self.returned(name, record).unwrap_or_default();
+        if writes().all(|(name, change)| now(name) == change.new) {
+            return Judgement::Written(record.clone());
+        }
+        let is_untouched = |name: &str, old: Option<&str>, new: &str| {
+            let now = now(name);
+            now == new || now == old.unwrap_or("")
+        };
+        match writes().all(|(name, change)| is_untouched(name, change.old.as_deref(), &change.new))
+        {
+            true => Judgement::SendAgain,
+            false => Judgement::Open,
+        }
+    }
+
+    /// The records by id; `None` when they cannot be read, which the log tells.
+    pub(super) async fn read(&self, ids: Vec<i64>) -> Option<HashMap<i64, Record>> {
+        if ids.is_empty() {
+            return Some(HashMap::new());
+        }
+        let texts = ids.iter().map(i64::to_string).collect();
+        match records(&self.client, &self.target, texts, None).await {
+            Ok(found) => Some(found.into_iter().map(|record| (record.id.0, record)).collect()),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Outcomes of a batch stay unknown: it cannot be read"
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn stop(&self, error: Error) {
+        self.stop.cancel();
+        let mut first = self.stopped_by.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+    }
+}
+
+/// What a read says about a row whose answer was lost.
+enum Judgement {
+    Written(Record),
+    SendAgain,
+    /// Somebody else wrote meanwhile: the next run decides.
+    Open,
+    Gone,
+}
+
+fn gone() -> Refusal {
+    Refusal {
+        category: "OBJECT_NOT_FOUND".into(),
+        message: "HubSpot no longer shows this record: it was merged into another or deleted. The next extract tells \
+                  which"
+            .into(),
+        ..Refusal::default()
+    }
+}
+
+fn halve(kind: Kind, mut tasks: Vec<Task>, queue: &mut Queue) {
+    if tasks.is_empty() {
+        return;
+    }
+    let rest = tasks.split_off(tasks.len() / 2);
+    queue
+        .extend([tasks, rest].into_iter().filter(|half| !half.is_empty()).map(|half| (kind, half)));
+}

@@ -1,0 +1,449 @@
+//! A committed plan to HubSpot: batches of 100, several in flight, one outcome
+//! per row in the ledger.
+
+mod deliver;
+mod edits;
+mod settle;
+mod taken;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use chrono::Utc;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::{col, lit};
+use futures::StreamExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::catch_up::catch_up;
+use super::config::WriteBackConfig;
+use super::error::{LoadError, While};
+use super::guards::{self, Guard};
+use super::ledger::{self, Entry, Ledger, WrittenProperty};
+use super::outcome::{Counts, Outcome};
+use super::plan::{PlanCursors, PlanSummary, rows};
+use super::rejects::{Refused, RejectBook};
+use super::target::Target;
+use super::{mirror, properties};
+use crate::hubspot::{Client, Error};
+use crate::lake::{Lake, Table};
+use crate::objects::PropertyDefinition;
+use deliver::{Done, Sender, Task};
+use writer::{DryRun, Kind, Writer};
+
+const DOING: &str = "applying a plan";
+
+/// Most inputs of a batch (objects guide).
+const BATCH: usize = 100;
+
+/// Batches in flight: enough to fill 19 calls a second at nearly a second's
+/// latency. The client's budget sets the pace.
+const IN_FLIGHT: usize = 16;
+
+/// Says whether a batch may still be sent.
+pub type MaySend = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What to apply.
+pub struct ApplyRequest<'a> {
+    /// The run that applies; with `hublake apply`, another than the plan's.
+    pub run_id: &'a str,
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The write-back's settings.
+    pub config: &'a WriteBackConfig,
+    /// The plan, whose rows are stored.
+    pub plan: &'a PlanSummary,
+    /// The properties of its object, as the account has them.
+    pub definitions: &'a [PropertyDefinition],
+    /// Guards that may be passed this once.
+    pub accepted: &'a BTreeSet<Guard>,
+    /// Walk the whole road and write nothing, to HubSpot or to the lake.
+    pub dry_run: bool,
+    /// When cancelled, nothing more is sent; what is in flight is finished and kept.
+    pub stop: CancellationToken,
+    /// Asked before each batch; `false` stops the sending as `stop` does, for
+    /// good. For what may be lost meanwhile, as the lake's lock.
+    pub may_send: Option<MaySend>,
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub struct ApplyReport {
+    /// The write-back.
+    pub write_back: String,
+    /// Rows by outcome; they close.
+    pub counts: Counts,
+    /// Properties created first.
+    pub created_properties: Vec<String>,
+    /// Why sending stopped early, if HubSpot was the reason.
+    pub stopped_by: Option<Error>,
+    /// Whether sending stopped early, for whatever reason.
+    pub stopped: bool,
+}
+
+/// Applies a stored plan: at-least-once, each row under a key or id that makes
+/// repeating it harmless, rows in no particular order. When it returns, every
+/// outcome is in `system.writes`, and `system.written`, `system.rejects` and
+/// the mirror have taken them.
+///
+/// A plan with nothing stored is applied by counting it.
+///
+/// # Errors
+/// A guard refuses, the plan is out of date, a property cannot be created, the
+/// lake fails. Rows that HubSpot refuses are no error; HubSpot being
+/// unavailable ends the sending and is in the report.
+pub async fn apply(
+    lake: &Lake,
+    client: &Client,
+    request: ApplyRequest<'_>,
+) -> Result<ApplyReport, LoadError> {
+    let plan = request.plan;
+    let verdicts = guards::evaluate(
+        &request.config.guards,
+        &plan.counts,
+        plan.written_before,
+        request.accepted,
+    );
+    if let Some(verdict) = verdicts.into_iter().find(|verdict| verdict.refuses()) {
+        return Err(LoadError::Guard { write_back: plan.write_back.clone(), verdict });
+    }
+    if !plan.sends() {
+        return Ok(ApplyReport {
+            write_back: plan.write_back.clone(),
+            counts: plan.counts,
+            created_properties: Vec::new(),
+            stopped_by: None,
+            stopped: false,
+        });
+    }
+    let target = Arc::new(Target::new(&plan.write_back, request.config, request.definitions)?);
+    Applying { lake, client, request, target }.run().await
+}
+
+struct Applying<'a> {
+    lake: &'a Lake,
+    client: &'a Client,
+    request: ApplyRequest<'a>,
+    target: Arc<Target>,
+}
+
+impl Applying<'_> {
+    async fn run(self) -> Result<ApplyReport, LoadError> {
+        let cursors = PlanCursors::new(self.request.pipeline, &self.request.plan.write_back);
+        self.check_current(&cursors).await?;
+        let created = self.create_properties().await?;
+        if !self.sends_rows() {
+            return Ok(self.report(Sent::nothing(self.request.plan.counts), created));
+        }
+        if self.request.dry_run {
+            let sent = self.send(created.clone(), None, None).await?;
+            return Ok(self.report(sent, created));
+        }
+        self.begin(&cursors).await?;
+        let mut book = self.book().await?;
+        let ledger = Ledger::open(self.lake, self.heading()).await?;
+        let sent = self.send(created.clone(), Some(&ledger), Some(&mut book)).await;
+        // Whatever happened, the outcomes that are known are kept.
+        ledger.close().await?;
+        let sent = sent?;
+        book.store(self.lake).await?;
+        self.end(&cursors).await?;
+        Ok(self.report(sent, created))
+    }
+
+    fn sends_rows(&self) -> bool {
+        self.request.plan.counts.created + self.request.plan.counts.updated > 0
+    }
+
+    /// Refuses a plan whose rows are not stored, or that was begun before.
+    async fn check_current(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
+        let plan = self.request.plan;
+        let (run_id, write_back) = (plan.run_id.clone(), plan.write_back.clone());
+        let plans = self.lake.table(&rows::spec().name).await.during(DOING)?;
+        match plans.filter(|_| plan.stored) {
+            None if self.sends_rows() => Err(LoadError::NoPlan { run_id, write_back }),
+            Some(plans) if cursors.newest(&plans).is_some_and(|at| at >= plan.planned_at) => {
+                Err(LoadError::PlanOutOfDate { run_id, write_back })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn create_properties(&self) -> Result<BTreeSet<String>, LoadError> {
+        let request = &self.request;
+        let plan = properties::plan(&request.plan.write_back, request.config, request.definitions)?
+            .only(&request.plan.properties);
+        if request.dry_run || plan.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let created =
+            properties::create(self.client, &self.target.object, request.config, &plan).await?;
+        let declared = |name: &String| {
+            let create = request.config.properties.get(name)?.create.as_ref()?;
+            Some((name.clone(), create.property_type().arrow_type()))
+        };
+        let columns: Vec<_> = created.iter().filter_map(declared).collect();
+        mirror::add_columns(self.lake, &self.target.object, &columns).await?;
+        Ok(created)
+    }
+
+    /// Says that the plan begins to be sent: from here on its rows are intents.
+    async fn begin(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
+        let mut plans = self.plans().await?;
+        plans.commit_cursors(&[cursors.applying(self.request.plan.planned_at)]).await.during(DOING)
+    }
+
+    /// The table that the plan's rows are in.
+    async fn plans(&self) -> Result<Table, LoadError> {
+        let plan = self.request.plan;
+        let missing = || LoadError::NoPlan {
+            run_id: plan.run_id.clone(),
+            write_back: plan.write_back.clone(),
+        };
+        self.lake.table(&rows::spec().name).await.during(DOING)?.ok_or_else(missing)
+    }
+
+    /// Says that every row has its outcome, and lets the derived tables take them.
+    async fn end(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
+        if let Some(mut plans) = self.lake.table(&rows::spec().name).await.during(DOING)? {
+            plans
+                .commit_cursors(&[cursors.applied(self.request.plan.planned_at)])
+                .await
+                .during(DOING)?;
+        }
+        let write_back = (self.request.plan.write_back.as_str(), self.request.config);
+        catch_up(self.lake, self.request.pipeline, &[write_back], now()).await
+    }
+
+    async fn book(&self) -> Result<RejectBook, LoadError> {
+        let plan = self.request.plan;
+        let (pipeline, object) = (self.request.pipeline, &plan.object);
+        RejectBook::open(self.lake, pipeline, &plan.write_back, object, self.request.run_id, now())
+            .await
+    }
+
+    fn heading(&self) -> ledger::Heading {
+        ledger::Heading {
+            run_id: self.request.run_id.to_owned(),
+            pipeline: self.request.pipeline.to_owned(),
+            write_back: self.request.plan.write_back.clone(),
+            object: self.request.plan.object.clone(),
+        }
+    }
+
+    /// Sends every row of the plan.
+    async fn send(
+        &self,
+        created: BTreeSet<String>,
+        ledger: Option<&Ledger>,
+        book: Option<&mut RejectBook>,
+    ) -> Result<Sent, LoadError> {
+        let sender = Arc::new(Sender {
+            writer: self.writer(),
+            client: self.client.clone(),
+            target: self.target.clone(),
+            created,
+            planned_at: self.request.plan.planned_at,
+            stop: self.request.stop.child_token(),
+            may_send: self.request.may_send.clone(),
+            stopped_by: Mutex::new(None),
+            taken: Mutex::new(Vec::new()),
+            refused_alone: AtomicU32::new(0),
+        });
+        let mut keeping =
+            Keeping { applying: self, counts: self.request.plan.counts, ledger, book };
+        let mut batches = self.batches().await?;
+        let mut flying = JoinSet::new();
+        loop {
+            while flying.len() < IN_FLIGHT
+                && let Some((kind, tasks)) = batches.next().await?
+            {
+                if ledger.is_some_and(Ledger::has_failed) {
+                    sender.stop.cancel();
+                }
+                flying.spawn(sender.clone().deliver(kind, tasks));
+            }
+            let Some(done) = flying.join_next().await else { break };
+            keeping.take(done.during(DOING)?).await;
+        }
+        keeping.take(sender.settle_taken().await).await;
+        let stopped_by = sender.stopped_by.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Sent { counts: keeping.counts, stopped: sender.stop.is_cancelled(), stopped_by })
+    }
+
+    fn writer(&self) -> Arc<dyn Writer> {
+        if self.request.dry_run {
+            Arc::new(DryRun::default())
+        } else {
+            Arc::new(self.client.clone())
+        }
+    }
+
+    async fn batches(&self) -> Result<Batches, LoadError> {
+        let plan = self.request.plan;
+        let filter = col("run_id")
+            .eq(lit(plan.run_id.as_str()))
+            .and(col("write_back").eq(lit(plan.write_back.as_str())))
+            .and(col("pipeline").eq(lit(self.request.pipeline)))
+            .and(col("action").eq(lit("create")).or(col("action").eq(lit("update"))));
+        let rows = self.plans().await?.scan(None, Some(filter)).await.during(DOING)?;
+        Ok(Batches { rows, creates: Vec::new(), updates: Vec::new(), batch: None, ended: false })
+    }
+
+    fn note(&self, book: &mut RejectBook, row: &Done) {
+        let key = row.task.row.match_key.as_deref().unwrap_or("");
+        match (row.outcome, &row.refusal) {
+            (Outcome::Rejected, Some(refusal)) => {
+                let refused = Refused {
+                    record_id: row.task.row.record_id,
+                    by_hubspot: true,
+                    message: refusal.message.clone(),
+                    category: refusal.category.clone(),
+                    correlation_id: refusal.correlation_id.clone(),
+                    fingerprint: row.task.row.fingerprint,
+                };
+                book.refuse(key, refused, true);
+            }
+            (Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Kept, _) => {
+                book.fixed(key)
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self, sent: Sent, created: BTreeSet<String>) -> ApplyReport {
+        debug_assert!(sent.counts.close(), "the counts do not close: {:?}", sent.counts);
+        ApplyReport {
+            write_back: self.request.plan.write_back.clone(),
+            counts: sent.counts,
+            created_properties: created.into_iter().collect(),
+            stopped: sent.stopped,
+            stopped_by: sent.stopped_by,
+        }
+    }
+}
+
+/// Where outcomes go.
+struct Keeping<'a, 'b> {
+    applying: &'a Applying<'b>,
+    counts: Counts,
+    ledger: Option<&'a Ledger>,
+    book: Option<&'a mut RejectBook>,
+}
+
+impl Keeping<'_, '_> {
+    async fn take(&mut self, done: Vec<Done>) {
+        for row in &done {
+            self.counts.turn(row.task.planned, row.outcome);
+            if let Some(book) = self.book.as_deref_mut() {
+                self.applying.note(book, row);
+            }
+        }
+        if let Some(ledger) = self.ledger {
+            // A row that was not sent has an entry where there is more to say than that.
+            let told = done.into_iter().filter(|row| row.sent || row.refusal.is_some());
+            ledger.write(told.map(entry).collect()).await;
+        }
+    }
+}
+
+/// What the sending came to.
+struct Sent {
+    counts: Counts,
+    stopped: bool,
+    stopped_by: Option<Error>,
+}
+
+impl Sent {
+    fn nothing(counts: Counts) -> Self {
+        Self { counts, stopped: false, stopped_by: None }
+    }
+}
+
+/// The rows of a stored plan in batches of one kind.
+struct Batches {
+    rows: SendableRecordBatchStream,
+    creates: Vec<Task>,
+    updates: Vec<Task>,
+    /// A batch of the plan's table and how far it has been read.
+    batch: Option<(RecordBatch, usize)>,
+    ended: bool,
+}
+
+impl Batches {
+    async fn next(&mut self) -> Result<Option<(Kind, Vec<Task>)>, LoadError> {
+        loop {
+            for (kind, tasks) in
+                [(Kind::Create, &mut self.creates), (Kind::Update, &mut self.updates)]
+            {
+                if tasks.len() >= BATCH || (self.ended && !tasks.is_empty()) {
+                    return Ok(Some((kind, std::mem::take(tasks))));
+                }
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Takes one more row.
+    async fn read(&mut self) -> Result<(), LoadError> {
+        match self.batch.take() {
+            Some((batch, row)) if row < batch.num_rows() => {
+                let (kind, task) = Task::new(rows::decode_row(&batch, row)?);
+                match kind {
+                    Kind::Create => self.creates.push(task),
+                    Kind::Update => self.updates.push(task),
+                }
+                self.batch = Some((batch, row + 1));
+            }
+            _ => match self.rows.next().await {
+                Some(batch) => self.batch = Some((batch.during(DOING)?, 0)),
+                None => self.ended = true,
+            },
+        }
+        Ok(())
+    }
+}
+
+/// The ledger's entry of a row that was sent.
+fn entry(done: Done) -> Entry {
+    let row = done.task.row;
+    let mut properties: BTreeMap<String, WrittenProperty> = BTreeMap::new();
+    for (name, change) in row.changes.into_iter().filter(|(_, change)| change.is_write()) {
+        properties.insert(
+            name,
+            WrittenProperty { old: change.old, new: Some(change.new), returned: None },
+        );
+    }
+    for (name, value) in done.record.iter().flat_map(|record| &record.properties) {
+        properties.entry(name.clone()).or_default().returned =
+            Some(value.clone().unwrap_or_default());
+    }
+    let (category, message, correlation_id) = match done.refusal {
+        Some(refusal) => (Some(refusal.category), Some(refusal.message), refusal.correlation_id),
+        None => (None, None, None),
+    };
+    Entry {
+        record_id: done.record.as_ref().map(|record| record.id.0).or(row.record_id),
+        match_key: row.match_key,
+        outcome: done.outcome.name().to_owned(),
+        properties,
+        trace_id: row.trace_id,
+        correlation_id,
+        category,
+        message,
+        created_at: done.record.as_ref().and_then(|record| record.created_at),
+        updated_at: done.record.as_ref().and_then(|record| record.updated_at),
+        written_at: now(),
+    }
+}
+
+fn now() -> i64 {
+    Utc::now().timestamp_micros()
+}

@@ -1,0 +1,82 @@
+//! Who takes the batches: HubSpot, or nobody.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+
+use crate::hubspot::{BatchReply, Client, Error, Record, WriteInput};
+use crate::objects::{ObjectType, RecordId};
+
+/// What a batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Create,
+    Update,
+}
+
+/// Takes batches of at most 100 inputs with a trace id each, in any order and
+/// several at once. Done is what the reply shows; an error that leaves the
+/// outcome unknown says so.
+#[async_trait]
+pub(crate) trait Writer: Send + Sync {
+    async fn write(
+        &self,
+        kind: Kind,
+        object: &ObjectType,
+        inputs: &[WriteInput],
+    ) -> Result<BatchReply, Error>;
+}
+
+#[async_trait]
+impl Writer for Client {
+    async fn write(
+        &self,
+        kind: Kind,
+        object: &ObjectType,
+        inputs: &[WriteInput],
+    ) -> Result<BatchReply, Error> {
+        match kind {
+            Kind::Create => self.batch_create(object, inputs).await,
+            Kind::Update => self.batch_update(object, inputs).await,
+        }
+    }
+}
+
+/// Writes nothing and answers as HubSpot would if all went well.
+#[derive(Default)]
+pub(crate) struct DryRun {
+    created: AtomicI64,
+}
+
+#[async_trait]
+impl Writer for DryRun {
+    async fn write(
+        &self,
+        _: Kind,
+        _: &ObjectType,
+        inputs: &[WriteInput],
+    ) -> Result<BatchReply, Error> {
+        let results = inputs.iter().map(|input| self.answer(input)).collect();
+        Ok(BatchReply { status: 200, results, errors: Vec::new(), correlation_id: None })
+    }
+}
+
+impl DryRun {
+    fn answer(&self, input: &WriteInput) -> Record {
+        let id = input.id.as_deref().and_then(|id| id.parse().ok());
+        let next = || RecordId(self.created.fetch_add(1, Ordering::Relaxed) + 1);
+        Record {
+            id: id.unwrap_or_else(next),
+            properties: input
+                .properties
+                .iter()
+                .map(|(name, value)| (name.clone(), Some(value.clone())))
+                .collect(),
+            created_at: None,
+            updated_at: None,
+            archived: false,
+            trace_id: Some(input.trace_id.clone()),
+            is_new: None,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! One row planned again against a record that the mirror had not seen.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::decide::{self, Facts, Lag};
+use super::deciding::held_now;
+use super::last_set::Last;
+use super::rows::{PlannedChange, PlannedRow};
+use crate::hubspot::Record;
+use crate::load::policy::Wanted;
+use crate::load::target::Target;
+
+/// The changes that the policies leave of a planned create once its record
+/// turns out to exist. hublake has set nothing of it as far as it knows.
+pub(crate) fn again(
+    target: &Target,
+    row: &PlannedRow,
+    record: &Record,
+) -> BTreeMap<String, PlannedChange> {
+    let change = |property: &crate::load::target::TargetProperty| {
+        let wanted = row.changes.get(&property.name)?;
+        let facts = Facts {
+            wanted: Wanted::Value(&wanted.new),
+            last: Last::default(),
+            held: held_now(record, property),
+            updated_at: record.updated_at,
+        };
+        let change = decide::property(property, facts, Lag { now: 0, length: 0 })?;
+        let old = Some(change.old).filter(|old| !old.is_empty()).map(Cow::into_owned);
+        let planned = PlannedChange {
+            old,
+            new: change.new.into_owned(),
+            last_set: None,
+            decision: change.verdict.name().to_owned(),
+            reason: change.verdict.reason().map(str::to_owned),
+            conflict: change.conflict,
+        };
+        Some((property.name.clone(), planned))
+    };
+    target.properties.iter().filter_map(change).collect()
+}
