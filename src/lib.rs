@@ -9,4 +9,5 @@ pub mod hubspot;
 pub mod lake;
 pub mod load;
 pub mod objects;
+pub mod pipeline;
 pub mod transform;

@@ -1,0 +1,153 @@
+//! The build stage: the user's sources opened, the models built on them.
+
+use std::collections::BTreeMap;
+
+use super::error::{PipelineError, lake_outcome, transform_outcome};
+use super::extracting::chain;
+use super::history;
+use super::outcome::Outcome;
+use super::results::{ModelResult, RunResults};
+use super::session::Session;
+use super::settings::{PipelineConfig, Project};
+use crate::extract::source::Source;
+use crate::lake::{Lake, LakeError, TableName};
+use crate::transform::{
+    self, BuildOptions, BuildReport, Engine, ModelReport, ModelStatus, TestOutcome,
+};
+
+/// What the build stage came to.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// Per model, how it went.
+    pub report: BuildReport,
+    /// Per model that was built, its figures.
+    pub models: BTreeMap<String, ModelResult>,
+    /// What failed: how grave it is, and the sentence that tells of it.
+    pub problems: Vec<(Outcome, String)>,
+}
+
+/// A SQL engine over the project's lake, models and sources, and the sources
+/// that are not to be had, by table.
+///
+/// # Errors
+/// An engine that cannot be made. A source that is absent, empty or unreadable
+/// is no error here: what reads it is skipped, and says so.
+pub async fn engine(
+    project: &Project,
+    lake: &Lake,
+) -> Result<(Engine, BTreeMap<TableName, String>), PipelineError> {
+    let config = &project.config;
+    let mut engine =
+        Engine::new(&config.engine, lake.clone(), project.graph.clone(), config.vars.clone())?;
+    let mut missing = BTreeMap::new();
+    for (name, source) in &config.sources {
+        match Source::open(name, source, &project.dir, engine.runtime()).await {
+            Ok(opened) => engine.register_source(opened.name(), opened.provider()),
+            Err(error) => {
+                missing.insert(
+                    TableName::usage(name),
+                    format!("{}; {}", chain(&error), error.advice()),
+                );
+            }
+        }
+    }
+    Ok((engine, missing))
+}
+
+/// Builds models; one that fails stops only what depends on it.
+///
+/// `unavailable` names tables that must not be read in this run, and why.
+pub async fn build(
+    engine: &Engine,
+    lake: &Lake,
+    run_id: &str,
+    run_started_at: i64,
+    only: Option<Vec<String>>,
+    unavailable: BTreeMap<TableName, String>,
+) -> Result<Built, PipelineError> {
+    let last_built_at = history::last_builds(lake).await?;
+    let options = BuildOptions {
+        run_id: run_id.to_owned(),
+        run_started_at,
+        last_built_at,
+        only,
+        unavailable,
+    };
+    let report = transform::build(engine, &options).await;
+    let mut built = Built { report, ..Built::default() };
+    for model in &built.report.models {
+        match &model.status {
+            ModelStatus::Failed(error) => {
+                let sentence = format!("Model `{}` failed: {}", model.name, chain(error));
+                built.problems.push((transform_outcome(error), sentence));
+            }
+            ModelStatus::Skipped { because } => {
+                let sentence = format!("Model `{}` was not built: {because}", model.name);
+                built.problems.push((Outcome::Failed, sentence));
+            }
+            ModelStatus::Built | ModelStatus::Unchanged => {
+                let result = ModelResult {
+                    rows: model.rows,
+                    changes: model.changes(),
+                    seconds: model.duration.as_secs_f64(),
+                };
+                built.models.insert(model.name.clone(), result);
+            }
+        }
+        built.problems.extend(failed_tests(model));
+    }
+    Ok(built)
+}
+
+/// Publishes as plain Parquet what the settings ask for and this run changed.
+pub(super) async fn export(
+    session: &Session<'_>,
+    pipeline: &PipelineConfig,
+    built: &Built,
+    results: &mut RunResults,
+) {
+    let changed = |model: &&ModelReport| matches!(model.status, ModelStatus::Built);
+    let models = built.report.models.iter().filter(changed).filter_map(|model| {
+        let export = session.project.models.get(&model.name)?.config.export.as_ref()?;
+        Some((TableName::model(&model.name), export.parquet.as_str()))
+    });
+    let tables = pipeline.export.iter().filter_map(|(table, export)| {
+        let (schema, name) = table.split_once('.')?;
+        let name =
+            if schema == "hubspot" { TableName::hubspot(name) } else { TableName::system(name) };
+        Some((name, export.parquet.as_str()))
+    });
+    for (name, url) in models.chain(tables) {
+        if let Err(error) = export_one(&session.lake, &name, url).await {
+            results.problem(
+                lake_outcome(&error),
+                format!("`{name}` was not published: {}", chain(&error)),
+            );
+        }
+    }
+}
+
+async fn export_one(lake: &Lake, name: &TableName, url: &str) -> Result<(), LakeError> {
+    let Some(table) = lake.table(name).await? else { return Ok(()) };
+    let report = table.export_parquet(url).await?;
+    tracing::info!(table = %name, rows = report.rows, files = report.files, "Published as Parquet");
+    Ok(())
+}
+
+fn failed_tests(model: &ModelReport) -> Vec<(Outcome, String)> {
+    let failed = model.tests.iter().filter_map(|test| Some((test, what_failed(&test.outcome)?)));
+    failed
+        .map(|(test, what)| {
+            let outcome = if test.stops() { Outcome::TestsFailed } else { Outcome::Succeeded };
+            (outcome, format!("Test `{}` of model `{}` failed: {what}", test.rule, model.name))
+        })
+        .collect()
+}
+
+fn what_failed(outcome: &TestOutcome) -> Option<String> {
+    match outcome {
+        TestOutcome::Passed => None,
+        TestOutcome::Failed { rows, .. } => Some(format!("{rows} rows break it")),
+        TestOutcome::Broken(error) => Some(chain(error)),
+    }
+}

@@ -1,0 +1,147 @@
+//! `system.runs`: one row per finished run, the only file a quiet run adds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use chrono::DateTime;
+use futures::TryStreamExt;
+
+use super::error::PipelineError;
+use super::results::RunResults;
+use crate::lake::{Lake, TableName, TableSpec};
+use crate::load::PlanSummary;
+
+/// The table's name under `system`.
+const RUNS: &str = "runs";
+
+/// Appends a finished run.
+///
+/// A run whose plan is stored and that has no row here was cut off; the next
+/// plan reads its intents.
+///
+/// # Errors
+/// The lake cannot be written.
+pub async fn record(
+    lake: &Lake,
+    results: &RunResults,
+    plans: &[PlanSummary],
+) -> Result<(), PipelineError> {
+    let row = row(results, plans);
+    let spec = TableSpec {
+        name: TableName::system(RUNS),
+        schema: row.schema(),
+        key: Vec::new(),
+        partition_by: Vec::new(),
+    };
+    let mut table = lake.open_or_create(&spec).await?;
+    Ok(table.append(&[row], &[]).await?)
+}
+
+fn row(results: &RunResults, plans: &[PlanSummary]) -> RecordBatch {
+    let plans = serde_json::to_string(plans).expect("figures and texts are always JSON");
+    let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+    let time = |micros: i64| {
+        Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC")) as ArrayRef
+    };
+    let status =
+        serde_json::to_value(results.status).ok().and_then(|v| v.as_str().map(str::to_owned));
+    let columns = [
+        ("run_id", text(&results.run_id)),
+        ("pipeline", text(&results.pipeline)),
+        ("status", text(status.as_deref().unwrap_or_default())),
+        ("exit_code", Arc::new(Int32Array::from(vec![i32::from(results.exit_code)])) as ArrayRef),
+        ("started_at", time(results.started_at.timestamp_micros())),
+        ("finished_at", time(results.finished_at.timestamp_micros())),
+        ("results", text(&results.to_json())),
+        ("plans", text(&plans)),
+    ];
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    RecordBatch::try_from_iter_with_nullable(columns).expect("every column has one row")
+}
+
+/// Plans stored by one run, with the pipeline they belong to.
+#[derive(Clone, Debug)]
+pub struct StoredPlans {
+    /// The run that made them.
+    pub run_id: String,
+    /// The pipeline they belong to.
+    pub pipeline: String,
+    /// The plans, in the order in which they are to be applied.
+    pub plans: Vec<PlanSummary>,
+}
+
+/// Every run's stored plans, newest first.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn stored_plans(lake: &Lake) -> Result<Vec<StoredPlans>, PipelineError> {
+    let mut found = Vec::new();
+    for run in read(lake, &["run_id", "pipeline", "plans"]).await? {
+        let [run_id, pipeline, plans] = run.as_slice() else { continue };
+        let mut plans: Vec<PlanSummary> = serde_json::from_str(plans).unwrap_or_default();
+        plans.retain(|plan| plan.stored);
+        if !plans.is_empty() {
+            found.push(StoredPlans { run_id: run_id.clone(), pipeline: pipeline.clone(), plans });
+        }
+    }
+    // Run ids sort by time.
+    found.sort_by(|a, b| b.run_id.cmp(&a.run_id));
+    Ok(found)
+}
+
+/// When each model was last built (µs since 1970, UTC), by the runs recorded.
+///
+/// # Errors
+/// The lake cannot be read.
+pub(super) async fn last_builds(lake: &Lake) -> Result<BTreeMap<String, i64>, PipelineError> {
+    let mut built = BTreeMap::new();
+    for run in read(lake, &["results"]).await? {
+        note_builds(&run[0], &mut built);
+    }
+    Ok(built)
+}
+
+/// The named text columns of every recorded run, nulls as empty texts.
+async fn read(lake: &Lake, columns: &[&str]) -> Result<Vec<Vec<String>>, PipelineError> {
+    let Some(table) = lake.table(&TableName::system(RUNS)).await? else { return Ok(Vec::new()) };
+    let stream = table.scan(Some(columns), None).await?;
+    let batches: Vec<RecordBatch> = stream
+        .try_collect()
+        .await
+        .map_err(|source| PipelineError::History { source: Box::new(source) })?;
+    Ok(batches.iter().flat_map(texts).collect())
+}
+
+fn texts(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .map(|column| cast(column, &DataType::Utf8).expect("a text column can be read as text"))
+        .collect();
+    let text = |column: &ArrayRef, row: usize| {
+        let column = column.as_string::<i32>();
+        if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
+    };
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| text(column, row)).collect())
+        .collect()
+}
+
+/// Takes in one run's results; what does not parse says nothing.
+fn note_builds(results: &str, built: &mut BTreeMap<String, i64>) {
+    let Ok(results) = serde_json::from_str::<serde_json::Value>(results) else { return };
+    let Some(started) =
+        results["started_at"].as_str().and_then(|t| DateTime::parse_from_rfc3339(t).ok())
+    else {
+        return;
+    };
+    for name in results["models"].as_object().into_iter().flat_map(|models| models.keys()) {
+        let at = built.entry(name.clone()).or_insert(i64::MIN);
+        *at = (*at).max(started.timestamp_micros());
+    }
+}

@@ -1,0 +1,31 @@
+//! Reads a project's settings and runs its stages in order.
+//!
+//! The room composes: each stage's work belongs to the room below that does it.
+//! Here stands what comes before what, what stops what, and what a run says of
+//! itself at the end.
+
+mod board;
+mod building;
+mod error;
+mod extracting;
+mod history;
+mod outcome;
+mod results;
+mod run;
+mod session;
+pub mod settings;
+mod standing;
+mod writing;
+
+pub use board::ProgressBoard;
+pub use building::{Built, build, engine};
+pub use error::PipelineError;
+pub use extracting::{Extracted, ObjectJob, extract, jobs};
+pub use history::{StoredPlans, record, stored_plans};
+pub use outcome::Outcome;
+pub use results::{CallResult, Mode, ModelResult, RunResults};
+pub use run::{Finished, RunOptions, apply_stored, new_run_id, run};
+pub use session::{Session, check_account, connect, lock};
+pub use settings::{PipelineConfig, Project, SettingsError};
+pub use standing::table_status;
+pub use writing::{Apply, WriteOptions};

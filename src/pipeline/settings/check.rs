@@ -1,0 +1,234 @@
+//! Whether the sections of a project hold together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::PipelineConfig;
+use super::error::Problem;
+use super::file::{SettingsFile, whole};
+use super::project::Sections;
+use super::yaml::KeyPath;
+use crate::objects::ObjectType;
+use crate::transform::{Models, is_identifier, nearest, validate_vars};
+
+/// Mirror tables that every extract fills besides those of the objects named.
+const REFERENCE_TABLES: [&str; 6] =
+    ["associations", "owners", "teams", "pipelines", "pipeline_stages", "properties"];
+
+/// Everything that can be said without parsing SQL.
+pub(super) fn check(sections: &Sections) -> Vec<Problem> {
+    let mut problems = check_project(sections);
+    for name in sections.models.keys().filter(|name| !is_identifier(name)) {
+        let reason = format!(
+            "`{name}` cannot be the name of a table: use lower case letters, digits and `_`"
+        );
+        problems.push(whole(&sections.models[name].0, reason));
+    }
+    for (pipeline, file) in &sections.pipelines {
+        Check { sections, pipeline, file, problems: &mut problems }.run();
+    }
+    problems.extend(models_configured_twice(sections));
+    problems.extend(properties_owned_twice(sections));
+    problems
+}
+
+fn check_project(sections: &Sections) -> Vec<Problem> {
+    let (config, file) = (&sections.config, &sections.config_file);
+    let mut problems = Vec::new();
+    if let Err(error) = config.lake.validate() {
+        problems.push(told(file, "lake", error.to_string()));
+    }
+    if let Err(error) = config.hubspot.validate() {
+        problems.push(told(file, "hubspot", error.to_string()));
+    }
+    for invalid in config.engine.validate() {
+        problems.push(below(file, &["engine"], &invalid.path, invalid.problem));
+    }
+    for invalid in validate_vars(&config.vars) {
+        problems.push(below(file, &["vars"], &invalid.path, invalid.problem));
+    }
+    for (name, source) in &config.sources {
+        if !is_identifier(name) {
+            let reason = "Use lower case letters, digits and `_`: SQL reads it as `usage.<name>`";
+            problems.push(below(file, &["sources", name], "", reason));
+        }
+        for invalid in source.validate() {
+            problems.push(below(file, &["sources", name], &invalid.path, invalid.problem));
+        }
+    }
+    problems
+}
+
+/// A problem with a setting below a section, given by its path there.
+fn below(file: &SettingsFile, section: &[&str], path: &str, reason: impl Into<String>) -> Problem {
+    file.problem(&KeyPath::keys(section.iter().copied()).join(path), reason)
+}
+
+/// A problem whose text names its setting in backticks, `hubspot.base_url`;
+/// a setting that is not in the file stands where its section does.
+fn told(file: &SettingsFile, section: &str, text: String) -> Problem {
+    let named = text.split('`').nth(1).filter(|path| path.starts_with(section));
+    let path = KeyPath::default().join(named.unwrap_or(section));
+    Problem { key: String::new(), ..file.problem(&path, text) }
+}
+
+/// The check of one pipeline.
+struct Check<'a> {
+    sections: &'a Sections,
+    pipeline: &'a PipelineConfig,
+    file: &'a SettingsFile,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn run(&mut self) {
+        if let Some(schedule) = &self.pipeline.schedule {
+            for (key, reason) in schedule.validate() {
+                self.say(&["schedule"], key, reason);
+            }
+        }
+        self.extract();
+        self.models();
+        self.write_backs();
+        for table in self.pipeline.export.keys().filter(|table| !table.contains('.')) {
+            let reason =
+                "Only tables with a schema stand here: a model has `export` among its settings";
+            self.say(&["export", table], "", reason);
+        }
+    }
+
+    fn say(&mut self, section: &[&str], path: &str, reason: impl Into<String>) {
+        self.problems.push(below(self.file, section, path, reason));
+    }
+
+    fn extract(&mut self) {
+        let pipeline = self.pipeline;
+        for (object, config) in &pipeline.extract {
+            if let Err(error) = ObjectType::parse(object) {
+                self.say(&["extract", object], "", error.to_string());
+            }
+            for (position, other) in config.associations.iter().enumerate() {
+                if let Err(error) = ObjectType::parse(other) {
+                    let path = format!("associations[{position}]");
+                    self.say(&["extract", object], &path, error.to_string());
+                }
+            }
+        }
+    }
+
+    fn models(&mut self) {
+        let pipeline = self.pipeline;
+        for (name, model) in &pipeline.models {
+            if !self.sections.models.contains_key(name) {
+                let reason = format!("There is no `sql/{name}.sql`: {}", self.known_models(name));
+                self.say(&["models", name], "", reason);
+            }
+            for invalid in model.validate() {
+                self.say(&["models", name], &invalid.path, invalid.problem);
+            }
+        }
+    }
+
+    fn write_backs(&mut self) {
+        let pipeline = self.pipeline;
+        for (model, write_back) in &pipeline.write_back {
+            if !self.sections.models.contains_key(model) {
+                let reason = format!(
+                    "The key of a write-back is a model, and there is no `sql/{model}.sql`: {}",
+                    self.known_models(model)
+                );
+                self.say(&["write_back", model], "", reason);
+            }
+            for invalid in write_back.validate() {
+                self.say(&["write_back", model], &invalid.path, invalid.problem);
+            }
+            if let Ok(object) = write_back.object_type()
+                && !extracted(self.sections).contains(&object)
+            {
+                let reason = format!(
+                    "`{object}` is extracted by no pipeline: name it under `extract`, so that what \
+                     HubSpot holds is known before it is written"
+                );
+                self.say(&["write_back", model], "object", reason);
+            }
+        }
+    }
+
+    fn known_models(&self, name: &str) -> String {
+        let known = self.sections.models.keys().map(String::as_str);
+        match nearest(name, known.clone()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if self.sections.models.is_empty() => "the folder `sql` holds no model".into(),
+            None => format!("known: `{}`", known.collect::<Vec<_>>().join("`, `")),
+        }
+    }
+}
+
+fn extracted(sections: &Sections) -> BTreeSet<ObjectType> {
+    let objects = sections.pipelines.iter().flat_map(|(pipeline, _)| pipeline.extract.keys());
+    objects.filter_map(|object| ObjectType::parse(object).ok()).collect()
+}
+
+fn models_configured_twice(sections: &Sections) -> Vec<Problem> {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (pipeline, file) in &sections.pipelines {
+        for model in pipeline.models.keys() {
+            if let Some(owner) = owners.insert(model, &pipeline.name) {
+                let reason = format!("The pipeline `{owner}` configures this model already");
+                problems.push(below(file, &["models", model], "", reason));
+            }
+        }
+    }
+    problems
+}
+
+/// One property of one object belongs to one write-back, in whatever pipeline.
+fn properties_owned_twice(sections: &Sections) -> Vec<Problem> {
+    let mut owners: BTreeMap<(ObjectType, &str), String> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (pipeline, file) in &sections.pipelines {
+        for (model, write_back) in &pipeline.write_back {
+            let Ok(object) = write_back.object_type() else { continue };
+            for property in write_back.properties.keys() {
+                let this = format!("`{model}` of pipeline `{}`", pipeline.name);
+                if let Some(owner) = owners.insert((object.clone(), property), this) {
+                    let reason = format!(
+                        "The write-back {owner} writes this property of {object} already, and one \
+                         property has one owner"
+                    );
+                    let section = ["write_back", model, "properties", property];
+                    problems.push(below(file, &section, "", reason));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// Whether the tables that models name can exist at all.
+pub(super) fn check_tables(sections: &Sections, models: &Models) -> Vec<Problem> {
+    let sources: BTreeSet<String> = sections.config.sources.keys().cloned().collect();
+    let objects = extracted(sections).into_iter().map(|object| object.table_name());
+    let mirror: BTreeSet<String> = objects.chain(REFERENCE_TABLES.map(str::to_owned)).collect();
+    let mut problems = Vec::new();
+    for model in models.in_order() {
+        for (schema, known, advice) in [
+            ("usage", &sources, "define it under `sources` in `hublake.yml`"),
+            ("hubspot", &mirror, "name the object under `extract` in a pipeline"),
+        ] {
+            for (table, line) in model.tables_of(schema) {
+                if known.contains(table) {
+                    continue;
+                }
+                let hint = nearest(table, known.iter().map(String::as_str))
+                    .map_or(String::new(), |meant| {
+                        format!("did you mean `{schema}.{meant}`? Else ")
+                    });
+                let reason = format!("Unknown table `{schema}.{table}`: {hint}{advice}");
+                let place = usize::try_from(line).ok().map(|line| super::Place { line, column: 1 });
+                problems.push(Problem { place, ..whole(model.file(), reason) });
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,396 @@
+//! The write-back stage: gate, plan, guards, apply, one write-back at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::building::Built;
+use super::error::{PipelineError, hubspot_outcome};
+use super::extracting::chain;
+use super::outcome::Outcome;
+use super::results::RunResults;
+use super::session::Session;
+use super::settings::PipelineConfig;
+use crate::extract::{ASSOCIATIONS, is_associated, is_complete};
+use crate::hubspot::{self, ErrorKind};
+use crate::lake::{Lake, TableName};
+use crate::load::{
+    self, ApplyRequest, Counts, Guard, LoadError, PlanRequest, PlanSummary, Store, WriteBackConfig,
+};
+use crate::objects::{ObjectType, PropertyDefinition};
+use crate::transform::Engine;
+
+/// What a run may do with its plans.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// Store every plan, or only one that has something to send.
+    pub store: Store,
+    /// Whether to carry the plans out.
+    pub apply: Apply,
+    /// Guards that may be passed this once.
+    pub accepted: BTreeSet<Guard>,
+}
+
+/// How far a run goes with its plans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// Plan only.
+    Never,
+    /// Walk the whole road with a writer that writes nothing.
+    Dry,
+    /// Write to HubSpot.
+    Yes,
+}
+
+/// The write-backs of a pipeline in the order in which they are written:
+/// companies, contacts, deals, then the rest by name.
+pub(super) fn in_order(pipeline: &PipelineConfig) -> Vec<(&str, &WriteBackConfig, ObjectType)> {
+    let rank = |object: &ObjectType| match object.name() {
+        "companies" => 0,
+        "contacts" => 1,
+        "deals" => 2,
+        _ => 3,
+    };
+    let mut ordered: Vec<_> = pipeline
+        .write_back
+        .iter()
+        .filter_map(|(name, config)| Some((name.as_str(), config, config.object_type().ok()?)))
+        .collect();
+    ordered.sort_by(|a, b| (rank(&a.2), a.2.name(), a.0).cmp(&(rank(&b.2), b.2.name(), b.0)));
+    ordered
+}
+
+/// Everything a write-back reads: its object's mirror and whatever its model
+/// reads, through any number of models.
+fn tables_read(engine: &Engine, model: &str, object: &ObjectType) -> BTreeSet<TableName> {
+    let mut tables = engine.models().tables_read(model);
+    tables.insert(crate::extract::mirror_table(object));
+    tables
+}
+
+/// Why a write-back must not run; none where nothing speaks against it.
+///
+/// Absence of a record must mean something: no write-back runs whose object,
+/// or any table its model reads, has no completed full sync or failed in this
+/// run.
+///
+/// # Errors
+/// The lake cannot be read.
+async fn gate(
+    session: &Session<'_>,
+    engine: &Engine,
+    pipeline: &PipelineConfig,
+    stage: &Stage<'_>,
+    model: &str,
+    object: &ObjectType,
+) -> Result<Option<String>, PipelineError> {
+    let lake = &session.lake;
+    for table in tables_read(engine, model, object) {
+        if let Some(reason) = stage.incomplete.get(&table.to_string()) {
+            return Ok(Some(reason.clone()));
+        }
+        if is_mirror(&table) && !is_synced(lake, &table).await? {
+            return Ok(Some(format!(
+                "`{table}` has no completed full sync; run `hublake extract`"
+            )));
+        }
+        if table == TableName::hubspot(ASSOCIATIONS) && !are_associated(lake, pipeline).await? {
+            return Ok(Some(format!("`{table}` was not read to its end; run `hublake extract`")));
+        }
+    }
+    Ok(stage.built.report.stop_reason(engine.models(), model))
+}
+
+/// Whether the associations of every pair the pipeline asks for are as new as
+/// the mirrors they hang on.
+async fn are_associated(lake: &Lake, pipeline: &PipelineConfig) -> Result<bool, PipelineError> {
+    for (name, config) in &pipeline.extract {
+        for target in &config.associations {
+            let pair = ObjectType::parse(name).ok().zip(ObjectType::parse(target).ok());
+            let Some((from, to)) = pair else { continue };
+            if !is_associated(lake, &from, &to).await? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Reference tables are read whole each time; only mirrors can be half full.
+fn is_mirror(table: &TableName) -> bool {
+    const WHOLE: [&str; 7] = [
+        "associations",
+        "owners",
+        "teams",
+        "pipelines",
+        "pipeline_stages",
+        "properties",
+        "schemas",
+    ];
+    table.schema() == "hubspot" && !WHOLE.contains(&table.name())
+}
+
+async fn is_synced(lake: &Lake, table: &TableName) -> Result<bool, PipelineError> {
+    Ok(lake.table(table).await?.is_some_and(|table| is_complete(&table)))
+}
+
+/// Plans, and where asked applies, every write-back of a pipeline; what each
+/// came to goes into the results. A write-back that fails leaves the others
+/// alone, unless HubSpot has no more calls to give.
+pub(super) async fn write_back(
+    session: &Session<'_>,
+    engine: &Engine,
+    pipeline: &PipelineConfig,
+    stage: &Stage<'_>,
+    options: &WriteOptions,
+    results: &mut RunResults,
+) -> Result<Vec<PlanSummary>, PipelineError> {
+    let mut summaries = Vec::new();
+    let ordered = in_order(pipeline);
+    catch_up(session, pipeline).await?;
+    for (name, config, object) in ordered {
+        if session.stop.is_cancelled() {
+            results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
+            continue;
+        }
+        let closed = gate(session, engine, pipeline, stage, name, &object).await?;
+        if let Some(reason) = closed {
+            let sentence = format!("Write-back `{name}` did not run: {reason}");
+            results.problem(Outcome::Failed, sentence);
+            continue;
+        }
+        let one =
+            WriteBack { session, engine, pipeline: &pipeline.name, name, config, object: &object };
+        match one.run(stage, options, results).await {
+            Ok((summary, next)) => {
+                summaries.push(summary);
+                if next == Next::Stop {
+                    break;
+                }
+            }
+            Err(error) => {
+                let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
+                results.problem(error.outcome(), sentence);
+                if is_spent(&error) {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(summaries)
+}
+
+/// Whether the write-backs that follow can be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// They can.
+    GoOn,
+    /// HubSpot would refuse their calls too, or somebody asked for the end.
+    Stop,
+}
+
+/// What lies behind a failure whose own words would only repeat where it was.
+fn causes(error: &PipelineError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), chain)
+}
+
+/// Brings what is derived from the ledger up to date, before anything is
+/// planned or sent.
+///
+/// # Errors
+/// The lake fails.
+pub(super) async fn catch_up(
+    session: &Session<'_>,
+    pipeline: &PipelineConfig,
+) -> Result<(), PipelineError> {
+    let ordered = in_order(pipeline);
+    let known: Vec<_> = ordered.iter().map(|(name, config, _)| (*name, *config)).collect();
+    Ok(load::catch_up(&session.lake, &pipeline.name, &known, now()).await?)
+}
+
+/// Carries out one stored plan; what fails is noted in the results.
+pub(super) async fn apply_plan(
+    session: &Session<'_>,
+    pipeline: &PipelineConfig,
+    plan: &PlanSummary,
+    options: &WriteOptions,
+    results: &mut RunResults,
+) -> Next {
+    let name = &plan.write_back;
+    let found = in_order(pipeline).into_iter().find(|(known, ..)| known == name);
+    let Some((_, config, object)) = found else {
+        let sentence = format!("Write-back `{name}` is in no pipeline any more; plan again");
+        results.problem(Outcome::GuardRefused, sentence);
+        return Next::GoOn;
+    };
+    let applied = async {
+        let definitions = session.client.properties(&object, false).await?;
+        session.apply(&pipeline.name, config, plan, &definitions, options, results).await
+    };
+    match applied.await {
+        Ok(next) => next,
+        Err(error) => {
+            let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
+            results.problem(error.outcome(), sentence);
+            if is_spent(&error) { Next::Stop } else { Next::GoOn }
+        }
+    }
+}
+
+/// Whether HubSpot will refuse every further call of this run too.
+fn is_spent(error: &PipelineError) -> bool {
+    match error {
+        PipelineError::Load(LoadError::HubSpot { source, .. }) => ends_all_calls(source),
+        _ => false,
+    }
+}
+
+fn ends_all_calls(error: &hubspot::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DailyLimit { .. } | ErrorKind::Unavailable | ErrorKind::Auth)
+}
+
+/// What the stages before have left.
+#[derive(Clone, Copy)]
+pub(super) struct Stage<'a> {
+    /// The models, as built.
+    pub built: &'a Built,
+    /// Tables that must not be trusted in this run, and why.
+    pub incomplete: &'a BTreeMap<String, String>,
+    /// The properties of every object type.
+    pub definitions: &'a BTreeMap<ObjectType, Vec<PropertyDefinition>>,
+}
+
+impl Stage<'_> {
+    fn definitions_of(&self, object: &ObjectType) -> &[PropertyDefinition] {
+        self.definitions.get(object).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// One write-back on its way.
+struct WriteBack<'a> {
+    session: &'a Session<'a>,
+    engine: &'a Engine,
+    pipeline: &'a str,
+    name: &'a str,
+    config: &'a WriteBackConfig,
+    object: &'a ObjectType,
+}
+
+impl WriteBack<'_> {
+    async fn run(
+        &self,
+        stage: &Stage<'_>,
+        options: &WriteOptions,
+        results: &mut RunResults,
+    ) -> Result<(PlanSummary, Next), PipelineError> {
+        let summary = self.plan(stage, options, results).await?;
+        let name = self.name.to_owned();
+        // Until something is sent, nothing is written: if applying fails, these
+        // figures stand.
+        let figures =
+            if options.apply == Apply::Never { summary.counts } else { unsent(&summary.counts) };
+        results.write_back.insert(name, figures);
+        let refused: Vec<_> = summary.refusals().map(|verdict| verdict.sentence.clone()).collect();
+        for sentence in &refused {
+            let sentence = format!("Write-back `{}` was stopped: {sentence}", self.name);
+            results.problem(Outcome::GuardRefused, sentence);
+        }
+        if !refused.is_empty() || options.apply == Apply::Never {
+            return Ok((summary, Next::GoOn));
+        }
+        let definitions = stage.definitions_of(self.object);
+        let applied = self
+            .session
+            .apply(self.pipeline, self.config, &summary, definitions, options, results)
+            .await?;
+        Ok((summary, applied))
+    }
+
+    async fn plan(
+        &self,
+        stage: &Stage<'_>,
+        options: &WriteOptions,
+        results: &RunResults,
+    ) -> Result<PlanSummary, PipelineError> {
+        let session = self.session;
+        let request = PlanRequest {
+            run_id: &results.run_id,
+            pipeline: self.pipeline,
+            write_back: self.name,
+            config: self.config,
+            definitions: stage.definitions_of(self.object),
+            wanted: self.engine.read_model(self.name).await?,
+            store: options.store,
+            accepted: &options.accepted,
+            index_lag: Duration::from_secs(session.project.config.hubspot.index_lag_secs),
+            now: now(),
+            stop: session.stop.clone(),
+        };
+        Ok(load::plan(&session.lake, &session.client, request).await?)
+    }
+}
+
+impl Session<'_> {
+    /// Carries one plan out and notes what it came to.
+    pub(super) async fn apply(
+        &self,
+        pipeline: &str,
+        config: &WriteBackConfig,
+        plan: &PlanSummary,
+        definitions: &[PropertyDefinition],
+        options: &WriteOptions,
+        results: &mut RunResults,
+    ) -> Result<Next, PipelineError> {
+        let run_id = results.run_id.clone();
+        let request = ApplyRequest {
+            run_id: &run_id,
+            pipeline,
+            config,
+            plan,
+            definitions,
+            accepted: &options.accepted,
+            dry_run: options.apply == Apply::Dry,
+            stop: self.stop.clone(),
+            may_send: Some(self.may_send()),
+        };
+        let report = load::apply(&self.lake, &self.client, request).await?;
+        results.write_back.insert(plan.write_back.clone(), report.counts);
+        let name = &plan.write_back;
+        if config.guards.max_rejects.is_some_and(|most| report.counts.rejected > most) {
+            let sentence =
+                format!("Write-back `{name}` ended with {} rejects", report.counts.rejected);
+            results.problem(Outcome::Rejects, sentence);
+        }
+        if let Some(error) = &report.stopped_by {
+            let sentence = format!("Write-back `{name}` stopped early: {}", chain(error));
+            results.problem(hubspot_outcome(error), sentence);
+            return Ok(if ends_all_calls(error) { Next::Stop } else { Next::GoOn });
+        }
+        if report.stopped {
+            let sentence = format!("Write-back `{name}` was stopped before its end");
+            results.problem(self.why_stopped(), sentence);
+            return Ok(Next::Stop);
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// Somebody asked for the end, or another run has taken the lake over.
+    fn why_stopped(&self) -> Outcome {
+        if self.stop.is_cancelled() { Outcome::Interrupted } else { Outcome::TryLater }
+    }
+}
+
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
+/// The counts of a plan that nothing was sent of: what would have been sent
+/// waits for the next run.
+fn unsent(counts: &Counts) -> Counts {
+    Counts {
+        deferred: counts.deferred + counts.created + counts.updated + counts.archived,
+        created: 0,
+        updated: 0,
+        archived: 0,
+        ..*counts
+    }
+}
