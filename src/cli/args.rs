@@ -1,0 +1,277 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps a HubSpot account and a lakehouse in step, both ways
+#[derive(Debug, Parser)]
+#[command(
+    name = "hublake",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "Start with `hublake demo`: it needs no account and takes half a minute.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags every command takes
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// The project folder, which holds hublake.yml
+    #[arg(long, value_name = "DIR", default_value = ".", global = true, env = "HUBLAKE_PROJECT")]
+    pub(super) project: PathBuf,
+    /// The form of results on stdout
+    #[arg(long, short, value_enum, default_value_t = Format::Table, global = true)]
+    pub(super) output: Format,
+    /// The form of log lines on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub(super) log_format: LogFormat,
+    /// Say only what failed
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+/// The form of a result
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table for people
+    Table,
+    /// One JSON object a line
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+    /// A Parquet file, for redirection
+    Parquet,
+}
+
+/// The form of log lines
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show the whole job on a made-up HubSpot account, with no account and no token
+    Demo(DemoArgs),
+    /// Write a new project into a folder
+    Init(InitArgs),
+    /// Validate settings, SQL and, unless offline, the account, without moving data
+    Check(CheckArgs),
+    /// Read HubSpot objects into the lake
+    Extract(ExtractArgs),
+    /// Build the models
+    Build(BuildArgs),
+    /// Show what a run would write to HubSpot, and store the plan
+    Plan(PlanArgs),
+    /// Carry out a stored plan
+    Apply(ApplyArgs),
+    /// Extract, build, plan and apply
+    Run(RunArgs),
+    /// Show the rows HubSpot refused
+    Rejects(RejectsArgs),
+    /// Ask the lake a question in SQL
+    Query(QueryArgs),
+    /// Show how fresh the tables are and how the last runs ended
+    Status,
+    /// Serve a stand-in HubSpot on this machine
+    Emulator(EmulatorArgs),
+    /// Print the JSON Schema of a settings file
+    Schema(SchemaArgs),
+    /// Print a shell's completion script
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// The folder to make the demo project in
+    #[arg(long, value_name = "DIR", default_value = "./hublake-demo")]
+    pub(super) dir: PathBuf,
+    /// Only serve the demo's HubSpot, for `run` and `plan` in its folder; ends with Ctrl-C
+    #[arg(long)]
+    pub(super) serve: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder; made where it does not exist
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(super) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Do not call HubSpot
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExtractArgs {
+    /// Object types; all of the pipelines' when none is named
+    #[arg(value_name = "OBJECT")]
+    pub(super) objects: Vec<String>,
+    /// List everything, whatever is there already
+    #[arg(long)]
+    pub(super) full: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// Models; all when none is named
+    #[arg(value_name = "MODEL")]
+    pub(super) models: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The pipeline; needed where the project has several
+    #[arg(long, value_name = "NAME")]
+    pub(super) pipeline: Option<String>,
+    /// Also write the plan to a Parquet file
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Exit with 2 where the plan has changes
+    #[arg(long)]
+    pub(super) detailed_exitcode: bool,
+    /// Plan against the lake as it is, without extracting and building first
+    #[arg(long)]
+    pub(super) no_extract: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// The plan's run id; the newest plan when left out
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: Option<String>,
+    /// Pass a guard by name; recorded with the run
+    #[arg(long, value_name = "GUARD")]
+    pub(super) accept_guard: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Pipelines; all when none is named
+    #[arg(value_name = "PIPELINE")]
+    pub(super) pipelines: Vec<String>,
+    /// List every object anew instead of searching for changes
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Plan and check the guards, but write nothing to HubSpot
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Pass a guard by name; recorded with the run
+    #[arg(long, value_name = "GUARD")]
+    pub(super) accept_guard: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsArgs {
+    #[command(subcommand)]
+    pub(super) command: RejectsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RejectsCommand {
+    /// List the open rejects with HubSpot's reasons and their age
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// One SELECT over hubspot.*, usage.*, system.* and the models
+    #[arg(value_name = "SQL")]
+    pub(super) sql: String,
+    /// Read the lake as it was at a time (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
+    /// Print at most this many rows
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulatorArgs {
+    /// The port on 127.0.0.1; 0 picks a free one
+    #[arg(long, default_value_t = 8117)]
+    pub(super) port: u16,
+    /// Contacts to seed
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(super) contacts: u64,
+    /// Companies to seed
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(super) companies: u64,
+    /// Deals to seed
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub(super) deals: u64,
+    /// Tickets to seed
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) tickets: u64,
+    /// The seed everything is made from
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// How long each answer takes, such as 80ms
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
+    pub(super) latency: Duration,
+    /// Calls allowed in any rolling ten seconds
+    #[arg(long, value_name = "CALLS", default_value_t = 190)]
+    pub(super) limit: u32,
+    /// Calls allowed a day
+    #[arg(long, value_name = "CALLS", default_value_t = 1_000_000)]
+    pub(super) daily_limit: u64,
+    /// The only token accepted; any is when left out
+    #[arg(long, value_name = "T")]
+    pub(super) token: Option<String>,
+    /// How long search lags behind writes, such as 3s
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
+    pub(super) index_lag: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Which file
+    #[arg(value_enum, default_value_t = SchemaOf::Project)]
+    pub(super) of: SchemaOf,
+}
+
+/// A settings file that has a schema
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// hublake.yml
+    Project,
+    /// pipelines/*.yml
+    Pipeline,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

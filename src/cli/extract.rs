@@ -1,0 +1,34 @@
+use super::args::{Common, ExtractArgs};
+use super::bars::Bars;
+use super::failure::Failure;
+use super::{project, report, stop};
+use crate::extract::SyncMode;
+use crate::pipeline::{self, Mode, Outcome, RunResults, Session};
+
+/// Reads HubSpot objects into the lake.
+pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, Failure> {
+    report::check_form(common)?;
+    let project = project::load(common)?;
+    let pipelines: Vec<_> = project.pipelines.iter().collect();
+    let jobs = pipeline::jobs(&project, &pipelines, &args.objects)?;
+    let mode = if args.full { SyncMode::Full } else { SyncMode::Auto };
+    let session = Session::open(&project, stop::on_interrupt()).await?;
+    let bars = Bars::show(&session.progress, common);
+    let mut results = RunResults::begin(
+        &pipeline::new_run_id(),
+        "extract",
+        Mode::Extract,
+        session.client.counts(),
+    );
+    let extracted = pipeline::extract(&session, &jobs, mode).await;
+    drop(bars);
+    results.objects = extracted.objects;
+    for (outcome, sentence) in extracted.problems {
+        results.problem(outcome, sentence);
+    }
+    results.finish(&session.client.counts());
+    pipeline::record(&session.lake, &results, &[]).await?;
+    report::print(&results, common)?;
+    session.close().await?;
+    Ok(results.status)
+}
