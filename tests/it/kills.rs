@@ -1,0 +1,133 @@
+//! Promise 3: `kill -9` at every commit and every send, then a run, and the
+//! lake and the account are as if nothing had happened.
+//!
+//! The process is held at the point by the store or by the emulator, not by a
+//! clock, and ended there.
+
+use std::collections::BTreeMap;
+
+use hublake::emulator::{Fault, FaultAction};
+use serde_json::Value;
+
+use crate::s3::{Hold, S3};
+use crate::world::World;
+
+/// What must be the same in the end: HubSpot's values and the lake's rows.
+#[derive(Debug, PartialEq)]
+struct End {
+    account: BTreeMap<u64, Value>,
+    contacts_in_account: usize,
+    tables: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// Business columns only: stamps and ids of runs differ.
+const QUERIES: [(&str, &str); 5] = [
+    (
+        "contacts",
+        "select id, email, firstname, jobtitle, lifecyclestage, product_score, archived from hubspot.contacts order by id",
+    ),
+    ("companies", "select id, name, domain, archived from hubspot.companies order by id"),
+    (
+        "associations",
+        "select from_id, to_id, type_id, label from hubspot.associations order by 1, 2, 3",
+    ),
+    ("model", "select * from wanted order by contact_id"),
+    ("changes", "select op, contact_id, count(*) from wanted_changes group by 1, 2 order by 2, 1"),
+];
+
+/// Properties that say when something happened, not what.
+const WHEN: [&str; 3] = ["lastmodifieddate", "hs_lastmodifieddate", "hs_object_source_id"];
+
+async fn end_of(world: &World) -> End {
+    let mut tables = BTreeMap::new();
+    for (name, sql) in QUERIES {
+        tables.insert(name, world.query(sql).await);
+    }
+    let mut account = world.account();
+    for values in account.values_mut() {
+        let values = values.as_object_mut().expect("properties by name");
+        WHEN.iter().for_each(|name| drop(values.remove(*name)));
+    }
+    let contacts_in_account = world.count_contacts().await;
+    End { account, contacts_in_account, tables }
+}
+
+/// A world whose lake lies in a store that can be held.
+async fn world_on(s3: &S3) -> World {
+    World::with_lake(&s3.settings()).await
+}
+
+async fn kill(mut child: std::process::Child) {
+    child.kill().expect("the process is there to be ended");
+    tokio::task::spawn_blocking(move || child.wait())
+        .await
+        .expect("no panic")
+        .expect("an ended process");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_commit_the_next_run_finishes_the_work() {
+    let s3 = S3::start().await;
+    let undisturbed = world_on(&s3).await;
+    undisturbed.run().await;
+    let commits = s3.commits();
+    let expected = end_of(&undisturbed).await;
+    drop(undisturbed);
+    assert!(commits.len() >= 10, "a run makes many commits: {commits:?}");
+
+    for (nth, key) in commits.iter().enumerate() {
+        // Whether the store had the commit or not takes turns, so that every
+        // kind of commit meets both in the course of the walk.
+        let when = if nth % 2 == 0 { Hold::Before } else { Hold::After };
+        let s3 = S3::start().await;
+        let world = world_on(&s3).await;
+        s3.hold_commit(nth, when);
+        let child = world.start(&["run"]);
+        s3.wait_held().await;
+        kill(child).await;
+        s3.release();
+        world.run().await;
+        assert_eq!(end_of(&world).await, expected, "after a kill {when:?} commit {nth}, {key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_send_the_next_run_finishes_the_work() {
+    let undisturbed = World::new().await;
+    undisturbed.run().await;
+    let expected = end_of(&undisturbed).await;
+    drop(undisturbed);
+
+    let sends = [
+        ("GET", "*/objects/*contacts", 1),
+        ("POST", "*/associations/*", 0),
+        ("POST", "*/properties/*", 0),
+        ("POST", "*/batch/read", 0),
+        ("POST", "*/batch/update", 0),
+        ("POST", "*/batch/update", 1),
+        ("POST", "*/batch/update", 2),
+    ];
+    for (method, path, skip) in sends {
+        for action in [FaultAction::Hold, FaultAction::ApplyThenHold] {
+            let world = World::new().await;
+            let fault = Fault {
+                method: Some(method.to_owned()),
+                path: path.to_owned(),
+                action: action.clone(),
+                skip,
+                times: Some(1),
+            };
+            world.control.add_fault(fault);
+            let child = world.start(&["run"]);
+            world.control.wait_for_held().await;
+            kill(child).await;
+            world.control.clear_faults();
+            world.run().await;
+            assert_eq!(
+                end_of(&world).await,
+                expected,
+                "after a kill at {method} {path} {skip}, {action:?}"
+            );
+        }
+    }
+}

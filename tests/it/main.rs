@@ -1,0 +1,10 @@
+//! The one integration-test binary: hublake as its users meet it, against the
+//! emulator.
+
+mod bad_input;
+mod emulator;
+mod kills;
+mod load;
+mod main_job;
+mod s3;
+mod world;
