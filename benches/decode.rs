@@ -31,7 +31,7 @@ fn value(record: usize, at: usize) -> Value {
     let text = match property_type(at) {
         PropertyType::Number => format!("{}.5", record * at),
         PropertyType::DateTime => format!("2026-01-{:02}T09:30:00.{:03}Z", record % 28 + 1, at),
-        PropertyType::Bool => (at % 2 == 0).to_string(),
+        PropertyType::Bool => at.is_multiple_of(2).to_string(),
         PropertyType::Date => format!("2026-02-{:02}", record % 28 + 1),
         PropertyType::Enumeration => "marketingqualifiedlead".to_owned(),
         _ => format!("Some text of record {record} in property {at}"),
