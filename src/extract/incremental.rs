@@ -23,7 +23,7 @@ use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
 use crate::lake::Cursor;
 
 /// How far HubSpot's own clocks may disagree with each other.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
+pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(30);
 /// Records a search page where the properties fit its body: the most it gives.
 const PAGE: u32 = 200;
 /// Records a search page where a batch read of as many fills them.

@@ -7,6 +7,7 @@
 //! full sync; so does one whose type has changed.
 
 use super::error::{ExtractError, storing};
+use super::incremental::CLOCK_SKEW;
 use super::mirror::{FULL_STARTED, MirrorSchema, WATERMARK, is_complete};
 use super::object::ObjectSync;
 use crate::lake::{Cursor, FieldChange, Table};
@@ -90,7 +91,9 @@ fn lacks_old_values(table: &Table, sync: &ObjectSync<'_>, schema: &MirrorSchema)
     let read_from = if is_complete(table) { WATERMARK } else { FULL_STARTED };
     // Where no full sync has begun, the one that now begins reads everything.
     let Some(read_from) = table.cursor(read_from) else { return false };
-    let read_from = read_from.saturating_mul(1000);
+    // The next search begins that much before the watermark anyway.
+    let searched_from = read_from - CLOCK_SKEW.as_millis() as i64;
+    let read_from = searched_from.saturating_mul(1000);
     let coming = schema.properties().iter().filter(|column| !is_held(table, &column.property));
     coming
         .map(|column| sync.definitions.iter().find(|d| d.name == column.property))
