@@ -21,8 +21,8 @@ const RUNS: &str = "runs";
 
 /// Appends a finished run.
 ///
-/// A run whose plan is stored and that has no row here was cut off; the next
-/// plan reads its intents.
+/// A run that was cut off has no row here. What it meant to send is known all
+/// the same: the cursors of `system.plans` say which plans are still open.
 ///
 /// # Errors
 /// The lake cannot be written.
