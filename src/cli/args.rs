@@ -239,6 +239,9 @@ pub(super) struct EmulatorArgs {
     /// How long search lags behind writes, such as 3s
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
     pub(super) index_lag: Duration,
+    /// Add every exchange to this file, one JSON object a line, secrets replaced
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ pub(super) async fn run(args: &EmulatorArgs, common: &Common) -> Result<Outcome,
         daily_limit: args.daily_limit,
         token: args.token.clone(),
         index_lag: args.index_lag,
+        record: args.record.clone(),
         ..EmulatorConfig::default()
     };
     serve(config, common, |_| Ok(())).await
@@ -43,6 +44,8 @@ pub(super) async fn serve(
     }
     stop.cancelled().await;
     at_end(&emulator)?;
+    let recorded = emulator.control().flush_recording();
     emulator.shutdown().await;
+    recorded.map_err(|error| Failure::new(Outcome::Failed, error))?;
     Ok(Outcome::Succeeded)
 }

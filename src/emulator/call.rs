@@ -79,7 +79,8 @@ impl Call {
     }
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
+/// A query's name or value in plain text.
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     let spaced: Cow<'_, str> =
         if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
     match spaced {

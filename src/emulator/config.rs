@@ -1,5 +1,6 @@
 //! Settings of an emulator.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a stand-in account holds and how it behaves.
@@ -48,6 +49,9 @@ pub struct EmulatorConfig {
     /// What [`Emulator::snapshot`](super::Emulator::snapshot) told of an
     /// account of the same settings: the account goes on from there.
     pub restore: Option<Vec<u8>>,
+    /// A file to which every exchange is added, one JSON object a line, with
+    /// secrets replaced: what [`replay`](super::replay) reads.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for EmulatorConfig {
@@ -76,6 +80,7 @@ impl Default for EmulatorConfig {
             url_limit: 8_000,
             extra_properties: 0,
             restore: None,
+            record: None,
         }
     }
 }

@@ -22,6 +22,8 @@ use super::shared::Shared;
 use super::table::Found;
 use super::write;
 
+mod edge;
+
 /// Where control calls live.
 pub(crate) const PREFIX: &str = "/_emulator";
 
@@ -266,7 +268,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
             shared.journal().clear();
             Ok(done)
         }
-        _ => Err(ControlError::Malformed(format!("{} {} is not known", call.method, call.path))),
+        _ => edge::serve(shared, call, &path),
     }
 }
 

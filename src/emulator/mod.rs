@@ -31,6 +31,7 @@ mod paths;
 mod people;
 mod pipelines;
 mod record;
+mod recorder;
 mod render;
 mod replay;
 mod residents;
@@ -60,10 +61,12 @@ pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall};
 pub use keeping::SnapshotError;
 pub use limits::Limits;
+pub use recorder::RecordError;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
 
 use account::Account;
 use keeping::Origin;
+use recorder::Recorder;
 use shared::Shared;
 
 /// Why an emulator does not start.
@@ -83,6 +86,9 @@ pub enum EmulatorError {
     /// The snapshot to go on from does not parse or does not fit.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The file to record to cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// A running emulator. Dropping it stops it.
@@ -103,7 +109,9 @@ impl Emulator {
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(bind_error)?;
         let port = listener.local_addr().map_err(bind_error)?.port();
         let origin = Origin::of(&config);
-        let shared = Arc::new(Shared::new(&config, time_zone));
+        let mut shared = Shared::new(&config, time_zone);
+        shared.recorder = config.record.as_deref().map(Recorder::open).transpose()?;
+        let shared = Arc::new(shared);
         if let Some(bytes) = &config.restore {
             keeping::restore(&mut shared.write(), &origin, bytes)?;
         }
@@ -138,7 +146,8 @@ impl Emulator {
     /// Stops listening, cuts what is in flight, and waits until that is done.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        // A server that panicked has nothing left to stop.
+        // A server that panicked has nothing left to stop; `Drop` flushes
+        // what was recorded.
         let _ = (&mut self.server).await;
     }
 }
@@ -146,6 +155,8 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+        // A failure has been logged; who wants it asks for it before.
+        let _ = self.control.flush_recording();
     }
 }
 

@@ -30,11 +30,15 @@ use super::faults::FaultAction;
 use super::journal::LoggedCall;
 use super::limits::{Class, Exceeded, Left};
 use super::paths::{Edition, Endpoint, Route, route};
+use super::recorder::Asked;
 use super::routes;
 use super::shared::Shared;
 
 /// Larger bodies are refused with 413; the true limit is not published.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
+
+/// How much of a recording a crash may cost.
+const FLUSHED_EVERY: Duration = Duration::from_secs(1);
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -50,6 +54,7 @@ pub(crate) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    let mut flushes = tokio::time::interval(FLUSHED_EVERY);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -60,6 +65,10 @@ pub(crate) async fn run(
             },
             // Connections that ended are taken out as they end.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            _ = flushes.tick(), if shared.recorder.is_some() => {
+                // A failure is kept and logged by the recorder.
+                let _ = shared.recorder.as_ref().map(|recorder| recorder.flush());
+            }
             _ = stop.changed() => break,
         }
     }
@@ -110,6 +119,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     if call.path.starts_with(control::PREFIX) {
         return Ok(respond(control::answer(shared, &call).await));
     }
+    let asked = shared.recorder.as_ref().map(|_| Asked::of(&call, &parts.headers));
     let served = match too_large {
         true => Served::refused(shared, Refusal::new(413, "Request entity too large"), &call),
         false => process(shared, &parts.headers, uri_length, call).await,
@@ -118,7 +128,14 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     if !latency.is_zero() {
         tokio::time::sleep_until(arrived + latency).await;
     }
-    served.reply.map(|reply| send(reply, served.fault.as_ref())).ok_or(Dropped)
+    let reply = served.reply.ok_or(Dropped)?;
+    // Half an answer is no exchange.
+    if let (Some(recorder), Some(asked)) = (&shared.recorder, &asked)
+        && served.fault != Some(FaultAction::Truncate)
+    {
+        recorder.note(asked, &reply);
+    }
+    Ok(send(reply, served.fault.as_ref()))
 }
 
 /// What became of a call.

@@ -10,6 +10,7 @@ use super::config::EmulatorConfig;
 use super::faults::Faults;
 use super::journal::Journal;
 use super::limits::{Gate, Limits};
+use super::recorder::Recorder;
 
 /// The state behind every connection. No lock is held across a wait, and no
 /// two are held at once but the gate after the account.
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     latency: Mutex<Duration>,
     /// The account as it was once, to go back to.
     snapshot: Mutex<Option<Account>>,
+    /// Where exchanges are kept, if they are.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Shared {
@@ -43,6 +46,7 @@ impl Shared {
             url_limit: config.url_limit,
             latency: Mutex::new(config.latency),
             snapshot: Mutex::default(),
+            recorder: None,
         }
     }
 

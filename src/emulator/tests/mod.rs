@@ -2,6 +2,7 @@
 
 mod associations;
 mod batches;
+mod edge;
 mod faults;
 mod keeping;
 mod limits;

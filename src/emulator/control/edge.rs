@@ -1,0 +1,34 @@
+//! Control of what happens between socket and endpoint.
+
+use serde_json::{Value, json};
+
+use super::{Control, ControlError};
+use crate::emulator::call::Call;
+use crate::emulator::recorder::RecordError;
+use crate::emulator::shared::Shared;
+
+impl Control {
+    /// Hands what has been recorded to the system, and says how many
+    /// exchanges that are since the start: none if nothing is recorded.
+    pub fn flush_recording(&self) -> Result<Option<u64>, RecordError> {
+        self.shared.recorder.as_ref().map(|recorder| recorder.flush()).transpose()
+    }
+}
+
+/// Answers the control calls of this part.
+pub(super) fn serve(shared: &Shared, call: &Call, path: &[&str]) -> Result<Value, ControlError> {
+    match (call.method.as_str(), path) {
+        ("GET" | "POST", ["recording"]) => recording(shared),
+        _ => Err(ControlError::Malformed(format!("{} {} is not known", call.method, call.path))),
+    }
+}
+
+fn recording(shared: &Shared) -> Result<Value, ControlError> {
+    let Some(recorder) = &shared.recorder else {
+        return Err(ControlError::Malformed("nothing is recorded".to_owned()));
+    };
+    let flushed = recorder.flush();
+    let exchanges =
+        flushed.map_err(|error| ControlError::Refused(format!("{error}: {}", error.source)))?;
+    Ok(json!({"file": recorder.path().display().to_string(), "exchanges": exchanges}))
+}
