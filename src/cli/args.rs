@@ -242,6 +242,12 @@ pub(super) struct EmulatorArgs {
     /// Add every exchange to this file, one JSON object a line, secrets replaced
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+    /// Speak TLS too, and open tunnels for clients that take it for their proxy
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// The folder of the certificates that `--tls` makes; clients must trust its ca.pem
+    #[arg(long, value_name = "DIR", default_value = "./hublake-emulator-tls")]
+    pub(super) tls_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::args::{Common, EmulatorArgs};
 use super::failure::Failure;
@@ -21,6 +22,7 @@ pub(super) async fn run(args: &EmulatorArgs, common: &Common) -> Result<Outcome,
         token: args.token.clone(),
         index_lag: args.index_lag,
         record: args.record.clone(),
+        tls: args.tls.then(|| args.tls_dir.clone()),
         ..EmulatorConfig::default()
     };
     serve(config, common, |_| Ok(())).await
@@ -41,6 +43,9 @@ pub(super) async fn serve(
     let _ = writeln!(out, "listening on {}", emulator.url()).and_then(|()| out.flush());
     if !common.quiet {
         eprintln!("A stand-in HubSpot; any request needs a bearer token. Stop it with Ctrl-C");
+        if let Some(ca_file) = emulator.ca_file() {
+            print_tls(emulator.url(), ca_file);
+        }
     }
     stop.cancelled().await;
     at_end(&emulator)?;
@@ -48,4 +53,16 @@ pub(super) async fn serve(
     emulator.shutdown().await;
     recorded.map_err(|error| Failure::new(Outcome::Failed, error))?;
     Ok(Outcome::Succeeded)
+}
+
+/// What clients that have HubSpot's address built in need to come here.
+fn print_tls(url: String, ca_file: &Path) {
+    // Clients are started in other folders than this one.
+    let ca_file = std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.to_owned());
+    let ca_file = ca_file.display();
+    eprintln!("It speaks TLS on the same port. To send a client of https://api.hubapi.com here:");
+    eprintln!("  export HTTPS_PROXY={url}");
+    eprintln!("  export REQUESTS_CA_BUNDLE={ca_file}   # Python's requests");
+    eprintln!("  export SSL_CERT_FILE={ca_file}        # OpenSSL, Go, Ruby, Python's ssl");
+    eprintln!("  export NODE_EXTRA_CA_CERTS={ca_file}  # Node.js");
 }

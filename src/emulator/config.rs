@@ -52,6 +52,10 @@ pub struct EmulatorConfig {
     /// A file to which every exchange is added, one JSON object a line, with
     /// secrets replaced: what [`replay`](super::replay) reads.
     pub record: Option<PathBuf>,
+    /// The folder of the throw-away certificates: with it the port speaks TLS
+    /// beside plain HTTP, and opens tunnels for clients that take it for
+    /// their proxy. Clients must trust the folder's `ca.pem`.
+    pub tls: Option<PathBuf>,
 }
 
 impl Default for EmulatorConfig {
@@ -81,6 +85,7 @@ impl Default for EmulatorConfig {
             extra_properties: 0,
             restore: None,
             record: None,
+            tls: None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod control;
 mod errors;
 mod faults;
+mod intake;
 mod journal;
 mod keeping;
 mod limits;
@@ -27,9 +28,11 @@ mod lists;
 mod merges;
 mod moment;
 mod object_types;
+mod opening;
 mod paths;
 mod people;
 mod pipelines;
+mod proxy;
 mod record;
 mod recorder;
 mod render;
@@ -39,15 +42,19 @@ mod routes;
 mod schema;
 mod search;
 mod seed;
+mod sending;
 mod server;
 mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transport;
 mod values;
 mod write;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
@@ -63,6 +70,7 @@ pub use keeping::SnapshotError;
 pub use limits::Limits;
 pub use recorder::RecordError;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
+pub use tls::TlsError;
 
 use account::Account;
 use keeping::Origin;
@@ -89,12 +97,16 @@ pub enum EmulatorError {
     /// The file to record to cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The certificates for TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A running emulator. Dropping it stops it.
 #[derive(Debug)]
 pub struct Emulator {
     port: u16,
+    ca_file: Option<PathBuf>,
     control: Control,
     origin: Origin,
     stop: watch::Sender<bool>,
@@ -111,18 +123,27 @@ impl Emulator {
         let origin = Origin::of(&config);
         let mut shared = Shared::new(&config, time_zone);
         shared.recorder = config.record.as_deref().map(Recorder::open).transpose()?;
+        let tls = config.tls.as_deref().map(tls::prepare).transpose()?;
+        let ca_file = config.tls.as_deref().map(tls::ca_file);
+        shared.tls = tls;
         let shared = Arc::new(shared);
         if let Some(bytes) = &config.restore {
             keeping::restore(&mut shared.write(), &origin, bytes)?;
         }
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(server::run(listener, shared.clone(), stopped));
-        Ok(Self { port, control: Control { shared }, origin, stop, server })
+        let server = tokio::spawn(transport::run(listener, shared.clone(), stopped));
+        Ok(Self { port, ca_file, control: Control { shared }, origin, stop, server })
     }
 
     /// Where it listens, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The certificate that clients must trust to speak TLS with it; none
+    /// when it speaks none.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// The port it listens on.

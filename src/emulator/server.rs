@@ -1,156 +1,30 @@
-//! From a socket to an answer.
+//! From a call to its answer.
 //!
 //! A call passes, in this order: URL length, credentials, limits, faults, the
-//! endpoint, latency. Control calls under `/_emulator` pass none of them.
+//! kind of its body, the endpoint. Control calls under `/_emulator` pass none
+//! of them. How calls come in and answers go out is [`super::transport`].
 
-use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
 
 use super::call::{Call, Reply};
-use super::control;
 use super::errors::{Refusal, Refused};
 use super::faults::FaultAction;
+use super::intake;
 use super::journal::LoggedCall;
 use super::limits::{Class, Exceeded, Left};
-use super::paths::{Edition, Endpoint, Route, route};
-use super::recorder::Asked;
+use super::paths::{Endpoint, Route, route};
 use super::routes;
 use super::shared::Shared;
-
-/// Larger bodies are refused with 413; the true limit is not published.
-const LARGEST_BODY: usize = 10 * 1024 * 1024;
-
-/// How much of a recording a crash may cost.
-const FLUSHED_EVERY: Duration = Duration::from_secs(1);
-
-type Body = UnsyncBoxBody<Bytes, io::Error>;
-
-/// A connection closed on purpose, without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("The connection was dropped by a fault")]
-struct Dropped;
-
-/// Accepts connections until told to stop, then closes those that are open.
-pub(crate) async fn run(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut connections = JoinSet::new();
-    let mut flushes = tokio::time::interval(FLUSHED_EVERY);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, shared.clone()));
-                }
-                Err(error) => tracing::warn!(%error, "A connection could not be accepted"),
-            },
-            // Connections that ended are taken out as they end.
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = flushes.tick(), if shared.recorder.is_some() => {
-                // A failure is kept and logged by the recorder.
-                let _ = shared.recorder.as_ref().map(|recorder| recorder.flush());
-            }
-            _ = stop.changed() => break,
-        }
-    }
-    connections.shutdown().await;
-}
-
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    // Small answers must not wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let peer = stream.peer_addr().ok();
-    let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { answer(&shared, request).await }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .max_buf_size(1024 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        log_end(peer, &error);
-    }
-}
-
-fn log_end(peer: Option<SocketAddr>, error: &hyper::Error) {
-    tracing::debug!(?peer, %error, "A connection ended early");
-}
-
-async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
-    let arrived = Instant::now();
-    let (parts, body) = request.into_parts();
-    let uri_length = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let collected = Limited::new(body, LARGEST_BODY).collect().await;
-    let mut call = Call {
-        method: parts.method.as_str().to_owned(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        body: Bytes::new(),
-        json_wanted: accepts_json(&parts.headers),
-        correlation_id: uuid::Uuid::now_v7().to_string(),
-        edition: Edition::Legacy,
-        names: Vec::new(),
-    };
-    let too_large = collected.is_err();
-    if let Ok(collected) = collected {
-        call.body = collected.to_bytes();
-    }
-    if call.path.starts_with(control::PREFIX) {
-        return Ok(respond(control::answer(shared, &call).await));
-    }
-    let asked = shared.recorder.as_ref().map(|_| Asked::of(&call, &parts.headers));
-    let served = match too_large {
-        true => Served::refused(shared, Refusal::new(413, "Request entity too large"), &call),
-        false => process(shared, &parts.headers, uri_length, call).await,
-    };
-    let latency = shared.latency();
-    if !latency.is_zero() {
-        tokio::time::sleep_until(arrived + latency).await;
-    }
-    let reply = served.reply.ok_or(Dropped)?;
-    // Half an answer is no exchange.
-    if let (Some(recorder), Some(asked)) = (&shared.recorder, &asked)
-        && served.fault != Some(FaultAction::Truncate)
-    {
-        recorder.note(asked, &reply);
-    }
-    Ok(send(reply, served.fault.as_ref()))
-}
 
 /// What became of a call.
 pub(crate) struct Served {
     /// The answer; none when the connection is to be dropped.
     pub(crate) reply: Option<Reply>,
-    fault: Option<FaultAction>,
-}
-
-impl Served {
-    fn refused(shared: &Shared, refusal: Refusal, call: &Call) -> Self {
-        let now = shared.read().now();
-        let reply = finish(Err(refusal.into()), None, &call.correlation_id, now);
-        Self { reply: Some(reply), fault: None }
-    }
+    /// What the sending of the answer has to know.
+    pub(crate) fault: Option<FaultAction>,
 }
 
 /// Takes a call through everything but sockets and latency, and logs it.
@@ -169,7 +43,7 @@ pub(crate) async fn process(
     let (outcome, left, fault) = match passed {
         Ok(left) => {
             let fault = shared.faults.strike(&call.method, &call.path);
-            (act(shared, endpoint, &call, fault.as_ref()).await, left, fault)
+            (act(shared, headers, endpoint, &call, fault.as_ref()).await, left, fault)
         }
         Err(refused) => (Some(Err(refused)), None, None),
     };
@@ -238,6 +112,7 @@ fn too_many(exceeded: Exceeded, class: Class, call: &Call) -> Refused {
 /// Serves the call, or does what a fault orders; none drops the connection.
 async fn act(
     shared: &Shared,
+    headers: &HeaderMap,
     route: Route,
     call: &Call,
     fault: Option<&FaultAction>,
@@ -254,7 +129,10 @@ async fn act(
         _ => {}
     }
     let outcome = match route {
-        Route::To(endpoint) => routes::serve(shared, endpoint, call),
+        Route::To(endpoint) => match intake::check_content_type(headers, call) {
+            Ok(()) => routes::serve(shared, endpoint, call),
+            Err(refusal) => Err(refusal.into()),
+        },
         Route::WrongMethod => Err(Refusal::new(405, "Method Not Allowed").into()),
         Route::Nowhere => Err(Refusal::not_found(call.json_wanted).into()),
     };
@@ -286,7 +164,7 @@ fn refused(status: u16, body: Option<&serde_json::Value>, retry_after: Option<u6
 }
 
 /// Puts the answer and the usual headers together.
-fn finish(
+pub(crate) fn finish(
     outcome: Result<Reply, Refused>,
     left: Option<Left>,
     correlation_id: &str,
@@ -331,76 +209,10 @@ fn http_date(now: i64) -> String {
     time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn send(reply: Reply, fault: Option<&FaultAction>) -> Response<Body> {
-    match fault {
-        Some(FaultAction::Truncate) => truncated(reply),
-        Some(FaultAction::SlowBody { ms }) => slow(reply, Duration::from_millis(*ms)),
-        Some(FaultAction::WrongContentType) => {
-            respond(Reply { content_type: "text/html", ..reply })
-        }
-        _ => respond(reply),
-    }
-}
-
-fn respond(reply: Reply) -> Response<Body> {
-    let body = Full::new(reply.body.clone()).map_err(never).boxed_unsync();
-    with_head(&reply, body)
-}
-
-/// Promises the whole body, sends half of it, and closes.
-fn truncated(reply: Reply) -> Response<Body> {
-    let half = reply.body.slice(..reply.body.len() / 2);
-    let frames = [Ok(Frame::data(half)), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
-    let mut response =
-        with_head(&reply, StreamBody::new(futures::stream::iter(frames)).boxed_unsync());
-    response.headers_mut().insert(CONTENT_LENGTH, reply.body.len().into());
-    response
-}
-
-/// Sends the body in eight pieces with pauses between them.
-fn slow(reply: Reply, pause: Duration) -> Response<Body> {
-    let size = (reply.body.len() / 8).max(1);
-    let pieces: Vec<Bytes> = (0..reply.body.len())
-        .step_by(size)
-        .map(|start| reply.body.slice(start..(start + size).min(reply.body.len())))
-        .collect();
-    let frames = futures::stream::unfold(pieces.into_iter(), move |mut pieces| async move {
-        let piece = pieces.next()?;
-        tokio::time::sleep(pause).await;
-        Some((Ok::<_, io::Error>(Frame::data(piece)), pieces))
-    });
-    with_head(&reply, StreamBody::new(frames).boxed_unsync())
-}
-
-fn with_head(reply: &Reply, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    if reply.status != 204 {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    }
-    for (name, value) in &reply.headers {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(*name, value);
-        }
-    }
-    response
-}
-
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("json"))
-}
-
 fn label(route: Route) -> &'static str {
     match route {
         Route::To(endpoint) => endpoint.label(),
         Route::WrongMethod => "wrong_method",
         Route::Nowhere => "nowhere",
     }
-}
-
-fn never(error: Infallible) -> io::Error {
-    match error {}
 }

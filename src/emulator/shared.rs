@@ -1,6 +1,6 @@
 //! What all connections share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     snapshot: Mutex<Option<Account>>,
     /// Where exchanges are kept, if they are.
     pub(crate) recorder: Option<Recorder>,
+    /// How TLS is spoken, if it is.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Shared {
@@ -47,6 +49,7 @@ impl Shared {
             latency: Mutex::new(config.latency),
             snapshot: Mutex::default(),
             recorder: None,
+            tls: None,
         }
     }
 

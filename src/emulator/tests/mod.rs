@@ -9,6 +9,7 @@ mod limits;
 mod objects;
 mod properties;
 mod search;
+mod tls;
 
 use std::time::Duration;
 
