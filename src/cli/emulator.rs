@@ -44,7 +44,7 @@ pub(super) async fn serve(
     if !common.quiet {
         eprintln!("A stand-in HubSpot; any request needs a bearer token. Stop it with Ctrl-C");
         if let Some(ca_file) = emulator.ca_file() {
-            print_tls(emulator.url(), ca_file);
+            print_tls(&emulator.url(), ca_file);
         }
     }
     stop.cancelled().await;
@@ -56,7 +56,7 @@ pub(super) async fn serve(
 }
 
 /// What clients that have HubSpot's address built in need to come here.
-fn print_tls(url: String, ca_file: &Path) {
+fn print_tls(url: &str, ca_file: &Path) {
     // Clients are started in other folders than this one.
     let ca_file = std::path::absolute(ca_file).unwrap_or_else(|_| ca_file.to_owned());
     let ca_file = ca_file.display();

@@ -97,11 +97,41 @@ impl Refusal {
         Self { status: 414, body: Body::Html(TOO_LONG.to_owned()), headers: Vec::new() }
     }
 
-    /// A gateway's answer: a status and no body to speak of.
+    /// A gateway's answer: HTML that tells the status and nothing else.
     pub(crate) fn gateway(status: u16) -> Self {
-        let text =
-            format!("<html><head><title>{status}</title></head><body>{status}</body></html>");
+        let title = format!("{status} {}", gateway_words(status));
+        let title = title.trim_end();
+        let text = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+             <center><h1>{title}</h1></center>\r\n<hr><center>cloudflare</center>\r\n\
+             </body>\r\n</html>\r\n"
+        );
         Self { status, body: Body::Html(text), headers: Vec::new() }
+    }
+
+    /// What a status usually comes with, for faults that name nothing else.
+    /// The bodies of 423 and 477 are not published; theirs is the plain shape.
+    pub(crate) fn usual(status: u16) -> Self {
+        match status {
+            401 => Self::expired(
+                "The OAuth token used to make this call expired 9 minute(s) ago.".to_owned(),
+                "2025-01-01T00:00:00.000Z".to_owned(),
+            ),
+            414 => Self::url_too_long(),
+            423 => Self::new(status, "The records are locked by other writes"),
+            429 => Self::new(status, "You have reached your ten_secondly_rolling limit.")
+                .field("errorType", "RATE_LIMIT".into())
+                .field("policyName", "TEN_SECONDLY_ROLLING".into()),
+            // The one status whose `Retry-After`, in seconds, is documented.
+            477 => {
+                let mut refusal = Self::new(status, "The account is being moved");
+                refusal.headers.push(("Retry-After", "60".to_owned()));
+                refusal
+            }
+            500 => Self::new(status, "internal error"),
+            413 | 501.. => Self::gateway(status),
+            _ => Self::new(status, format!("Refused with {status}")),
+        }
     }
 
     /// A body that somebody else wrote, as it stands.
@@ -183,6 +213,28 @@ impl Refusal {
                 (body.to_string().into_bytes(), JSON)
             }
         }
+    }
+}
+
+/// The words that go with a gateway's status, Cloudflare's own included.
+fn gateway_words(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        408 => "Request Time-out",
+        413 => "Request Entity Too Large",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        520 => "Web server is returning an unknown error",
+        521 => "Web server is down",
+        522 => "Connection timed out",
+        523 => "Origin is unreachable",
+        524 => "A timeout occurred",
+        525 => "SSL handshake failed",
+        526 => "Invalid SSL certificate",
+        530 => "Origin DNS error",
+        _ => "",
     }
 }
 

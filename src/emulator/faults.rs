@@ -38,10 +38,11 @@ pub enum FaultAction {
     Refuse {
         /// The status of the answer.
         status: u16,
-        /// Its body; without one, a gateway's HTML for 5xx, else a plain error.
+        /// Its body; without one, what the status usually comes with: HTML
+        /// for 413, 414 and those of gateways, HubSpot's JSON for the others.
         #[serde(default)]
         body: Option<Value>,
-        /// Seconds to put into `Retry-After`.
+        /// Seconds to put into `Retry-After`; 477 has 60 unless told.
         #[serde(default)]
         retry_after: Option<u64>,
     },
@@ -57,11 +58,11 @@ pub enum FaultAction {
     },
     /// Do it, then close the connection without an answer.
     ApplyThenDrop,
-    /// Do it, then keep the answer until the faults are cleared.
+    /// Do it, then keep the answer until it is let go.
     ApplyThenHold,
     /// Close the connection without doing anything.
     Drop,
-    /// Keep the call, not yet done, until the faults are cleared.
+    /// Keep the call, not yet done, until it is let go.
     Hold,
     /// Do it, and answer late.
     Late {
@@ -77,6 +78,26 @@ pub enum FaultAction {
     },
     /// Do it, and call the answer HTML.
     WrongContentType,
+    /// Answer with any text, without doing anything, as something on the way
+    /// to HubSpot may.
+    Answer {
+        /// The status of the answer.
+        status: u16,
+        /// Its body; empty unless given.
+        #[serde(default)]
+        body: String,
+        /// Its content type; HTML unless given.
+        #[serde(default)]
+        content_type: Option<String>,
+    },
+    /// Do it, and answer with JSON of your own: an error under 200, say.
+    ApplyThenAnswer {
+        /// The status of the answer.
+        status: u16,
+        /// Its body; empty unless given.
+        #[serde(default)]
+        body: Option<Value>,
+    },
 }
 
 /// A call that is being held.
@@ -107,8 +128,15 @@ pub struct FaultState {
 #[derive(Debug, Default)]
 struct State {
     rules: Vec<FaultState>,
-    held: BTreeMap<u64, HeldCall>,
+    held: BTreeMap<u64, Waiting>,
     next_held: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    call: HeldCall,
+    /// Whether it has been let go, and only has to notice.
+    free: bool,
 }
 
 /// The rules in force and the calls they hold.
@@ -135,8 +163,23 @@ impl Faults {
 
     /// Removes all rules and lets go of the calls they hold.
     pub(crate) fn clear(&self) {
-        self.lock().rules.clear();
+        let mut state = self.lock();
+        state.rules.clear();
+        state.held.values_mut().for_each(|waiting| waiting.free = true);
+        drop(state);
         self.released.send_modify(|turn| *turn += 1);
+    }
+
+    /// Lets go of one call; false if it is not held.
+    pub(crate) fn release(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let Some(waiting) = state.held.get_mut(&id).filter(|waiting| !waiting.free) else {
+            return false;
+        };
+        waiting.free = true;
+        drop(state);
+        self.released.send_modify(|turn| *turn += 1);
+        true
     }
 
     /// The rules in force.
@@ -146,7 +189,9 @@ impl Faults {
 
     /// The calls being held, oldest first.
     pub(crate) fn held(&self) -> Vec<HeldCall> {
-        self.lock().held.values().cloned().collect()
+        let state = self.lock();
+        let held = state.held.values().filter(|waiting| !waiting.free);
+        held.map(|waiting| waiting.call.clone()).collect()
     }
 
     /// Waits until at least one call is held.
@@ -178,15 +223,19 @@ impl Faults {
         None
     }
 
-    /// Holds a call until the faults are cleared. If the caller goes away, the
+    /// Holds a call until it, or all, are let go. If the caller goes away, the
     /// future is dropped and the call is no longer held.
     pub(crate) async fn hold(&self, method: &str, path: &str, applied: bool) {
         let mut released = self.released.subscribe();
         let guard = self.enter(method, path, applied);
         self.holding.send_modify(|count| *count += 1);
         // The sender lives as long as `self`: an error cannot occur.
-        let _ = released.changed().await;
+        while self.is_held(guard.id) && released.changed().await.is_ok() {}
         drop(guard);
+    }
+
+    fn is_held(&self, id: u64) -> bool {
+        self.lock().held.get(&id).is_some_and(|waiting| !waiting.free)
     }
 
     fn enter(&self, method: &str, path: &str, applied: bool) -> Leave<'_> {
@@ -194,7 +243,7 @@ impl Faults {
         state.next_held += 1;
         let id = state.next_held;
         let call = HeldCall { id, method: method.to_owned(), path: path.to_owned(), applied };
-        state.held.insert(id, call);
+        state.held.insert(id, Waiting { call, free: false });
         Leave { faults: self, id }
     }
 
@@ -270,6 +319,26 @@ mod tests {
         faults.clear();
         held.await.expect("the held call ends");
         assert!(faults.held().is_empty());
+    }
+
+    #[tokio::test]
+    async fn held_calls_are_let_go_one_by_one() {
+        let faults = std::sync::Arc::new(Faults::new());
+        let hold = |path: &'static str| {
+            let faults = faults.clone();
+            tokio::spawn(async move { faults.hold("POST", path, false).await })
+        };
+        let (first, second) = (hold("/1"), hold("/2"));
+        while faults.held().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let id = faults.held().iter().find(|call| call.path == "/2").map_or(0, |call| call.id);
+        assert!(faults.release(id) && !faults.release(id));
+        second.await.expect("the second call ends");
+        assert_eq!(faults.held().len(), 1);
+        assert!(!first.is_finished());
+        faults.clear();
+        first.await.expect("the first call ends");
     }
 
     #[test]

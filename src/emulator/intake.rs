@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::Call;
-use super::errors::Refusal;
+use super::errors::{Refusal, Refused};
 use super::paths::Edition;
 
 /// Larger bodies are refused with 413; the true limit is not published.
@@ -44,7 +44,7 @@ impl Call {
 }
 
 /// Reads a body, or says why not.
-pub(crate) async fn body(mut body: Incoming, headers: &HeaderMap) -> Result<Bytes, Refusal> {
+pub(crate) async fn body(mut body: Incoming, headers: &HeaderMap) -> Result<Bytes, Refused> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -87,28 +87,28 @@ pub(crate) async fn body(mut body: Incoming, headers: &HeaderMap) -> Result<Byte
     Ok(whole.freeze())
 }
 
-fn too_large() -> Refusal {
-    closing(Refusal::new(413, "Request Entity Too Large"))
+fn too_large() -> Refused {
+    closing(Refusal::gateway(413))
 }
 
-fn too_slow() -> Refusal {
+fn too_slow() -> Refused {
     closing(Refusal::new(408, "Request Timeout"))
 }
 
-fn broken() -> Refusal {
+fn broken() -> Refused {
     closing(Refusal::new(400, "Bad Request"))
 }
 
 /// What is left of the body must not be taken for the next call.
-fn closing(mut refusal: Refusal) -> Refusal {
+fn closing(mut refusal: Refusal) -> Refused {
     refusal.headers.push(("Connection", "close".to_owned()));
-    refusal
+    refusal.into()
 }
 
 /// Refuses a body that is called something the API does not read. A body
 /// without a content type is taken for JSON: whether HubSpot does so is not
 /// known, and some clients leave it out.
-pub(crate) fn check_content_type(headers: &HeaderMap, call: &Call) -> Result<(), Refusal> {
+pub(crate) fn check_content_type(headers: &HeaderMap, call: &Call) -> Result<(), Refused> {
     if call.body.is_empty() || matches!(call.method.as_str(), "GET" | "HEAD" | "DELETE") {
         return Ok(());
     }
@@ -124,7 +124,7 @@ pub(crate) fn check_content_type(headers: &HeaderMap, call: &Call) -> Result<(),
         }
         _ => kind.is_empty() || kind == "application/json" || kind.ends_with("+json"),
     };
-    if fits { Ok(()) } else { Err(Refusal::new(415, "HTTP 415 Unsupported Media Type")) }
+    if fits { Ok(()) } else { Err(Refusal::new(415, "HTTP 415 Unsupported Media Type").into()) }
 }
 
 /// Whether the caller names JSON among what it accepts.

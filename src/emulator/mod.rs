@@ -65,7 +65,7 @@ use tokio::task::JoinHandle;
 pub use config::EmulatorConfig;
 pub use control::{Control, ControlError, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
-pub use journal::{CallLog, LoggedCall};
+pub use journal::{CallLog, LoggedCall, TokenCalls};
 pub use keeping::SnapshotError;
 pub use limits::Limits;
 pub use recorder::RecordError;

@@ -7,7 +7,7 @@
 use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
 
-use super::errors::Refusal;
+use super::errors::{Refusal, Refused};
 
 /// The hosts the emulator answers as: HubSpot's, and its own.
 pub(crate) const HOSTS: [&str; 6] = [
@@ -34,11 +34,11 @@ pub(crate) fn aim(
     uri: &Uri,
     with_tls: bool,
     tunnelled: bool,
-) -> Result<Aim, Refusal> {
+) -> Result<Aim, Refused> {
     let connect = method == Method::CONNECT;
     let Some(authority) = uri.authority() else {
         return match connect {
-            true => Err(Refusal::new(400, "CONNECT needs a host and a port")),
+            true => Err(Refusal::new(400, "CONNECT needs a host and a port").into()),
             false => Ok(Aim::Here),
         };
     };
@@ -62,8 +62,8 @@ pub(crate) fn aim(
     }
 }
 
-fn refused(message: String) -> Refusal {
-    Refusal::new(403, message)
+fn refused(message: String) -> Refused {
+    Refusal::new(403, message).into()
 }
 
 fn is_ours(authority: &Authority) -> bool {

@@ -123,9 +123,9 @@ impl Recorder {
         }
         // The bodies are put in as they are: a page of records is not made
         // into a tree only to be written out again.
-        let written = write!(
+        let written = writeln!(
             state.out,
-            "{{\"source\":\"hublake emulator\",\"request\":{},\"body\":{asked_body}}},\"response\":{},\"body\":{told_body}}}}}\n",
+            "{{\"source\":\"hublake emulator\",\"request\":{},\"body\":{asked_body}}},\"response\":{},\"body\":{told_body}}}}}",
             opened(&request.to_string()),
             opened(&response.to_string()),
         );

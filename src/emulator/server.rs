@@ -48,15 +48,29 @@ pub(crate) async fn process(
         Err(refused) => (Some(Err(refused)), None, None),
     };
     let reply = outcome.map(|answer| finish(answer, left, &call.correlation_id, at));
-    shared.journal().note(LoggedCall {
-        seq: 0,
-        at,
-        method: call.method,
-        path: call.path,
-        endpoint: label(endpoint).to_owned(),
-        status: reply.as_ref().map_or(0, |reply| reply.status),
-    });
+    let status = reply.as_ref().map_or(0, |reply| reply.status);
+    note(shared, headers, endpoint, at, call, status);
     Served { reply, fault }
+}
+
+/// Answers and logs a call whose body could not be read.
+pub(crate) fn turn_away(
+    shared: &Shared,
+    headers: &HeaderMap,
+    refused: Refused,
+    mut call: Call,
+) -> Reply {
+    let endpoint = route(&mut call);
+    let at = shared.read().now();
+    let reply = finish(Err(refused), None, &call.correlation_id, at);
+    note(shared, headers, endpoint, at, call, reply.status);
+    reply
+}
+
+fn note(shared: &Shared, headers: &HeaderMap, route: Route, at: i64, call: Call, status: u16) {
+    let Call { method, path, .. } = call;
+    let logged = LoggedCall { seq: 0, at, method, path, endpoint: label(route), status };
+    shared.journal().note(logged, bearer(headers));
 }
 
 /// Checks credentials and limits.
@@ -125,19 +139,28 @@ async fn act(
             return Some(Err(Refusal::missing_scopes(scopes).into()));
         }
         Some(FaultAction::Drop) => return None,
+        Some(FaultAction::Answer { status, body, content_type }) => {
+            let kind = content_type.as_deref().unwrap_or("text/html");
+            let reply = Reply::raw(*status, body.clone()).with("Content-Type", kind.to_owned());
+            return Some(Ok(reply));
+        }
         Some(FaultAction::Hold) => shared.faults.hold(&call.method, &call.path, false).await,
         _ => {}
     }
     let outcome = match route {
         Route::To(endpoint) => match intake::check_content_type(headers, call) {
             Ok(()) => routes::serve(shared, endpoint, call),
-            Err(refusal) => Err(refusal.into()),
+            Err(refused) => Err(refused),
         },
         Route::WrongMethod => Err(Refusal::new(405, "Method Not Allowed").into()),
         Route::Nowhere => Err(Refusal::not_found(call.json_wanted).into()),
     };
     match fault {
         Some(FaultAction::ApplyThen { status }) => Some(Err(refused(*status, None, None))),
+        Some(FaultAction::ApplyThenAnswer { status, body }) => {
+            let body = body.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
+            Some(Ok(Reply::raw(*status, body)))
+        }
         Some(FaultAction::ApplyThenDrop) => None,
         Some(FaultAction::ApplyThenHold) => {
             shared.faults.hold(&call.method, &call.path, true).await;
@@ -154,10 +177,10 @@ async fn act(
 fn refused(status: u16, body: Option<&serde_json::Value>, retry_after: Option<u64>) -> Refused {
     let mut refusal = match body {
         Some(body) => Refusal::verbatim(status, body),
-        None if status >= 500 => Refusal::gateway(status),
-        None => Refusal::new(status, format!("Refused with {status}")),
+        None => Refusal::usual(status),
     };
     if let Some(seconds) = retry_after {
+        refusal.headers.retain(|(name, _)| *name != "Retry-After");
         refusal.headers.push(("Retry-After", seconds.to_string()));
     }
     refusal.into()

@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::call::{Call, Reply};
 use super::control;
-use super::errors::{Refusal, Refused};
+use super::errors::Refused;
 use super::faults::FaultAction;
 use super::intake;
 use super::opening::{Opened, open};
@@ -169,10 +169,9 @@ async fn receive(
             *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
             Ok(Response::new(Body::default()))
         }
-        Err(refusal) => {
+        Err(refused) => {
             let id = uuid::Uuid::now_v7().to_string();
-            let now = shared.read().now();
-            Ok(respond(server::finish(Err(refusal.into()), None, &id, now)))
+            Ok(respond(bare(shared, refused, &id)))
         }
     }
 }
@@ -182,23 +181,25 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (parts, body) = request.into_parts();
     let uri_length = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let mut call = Call::of(&parts);
-    let body = intake::body(body, &parts.headers).await;
-    let unread = match body {
+    let unread = match intake::body(body, &parts.headers).await {
         Ok(body) => {
             call.body = body;
             None
         }
-        Err(refusal) => Some(refusal),
+        Err(refused) => Some(refused),
     };
     if call.path.starts_with(control::PREFIX) {
         return Ok(respond(match unread {
-            Some(refusal) => refused(shared, refusal, &call),
+            Some(refused) => bare(shared, refused, &call.correlation_id),
             None => control::answer(shared, &call).await,
         }));
     }
     let asked = shared.recorder.as_ref().map(|_| Asked::of(&call, &parts.headers));
     let served = match unread {
-        Some(refusal) => Served { reply: Some(refused(shared, refusal, &call)), fault: None },
+        Some(refused) => {
+            let reply = server::turn_away(shared, &parts.headers, refused, call);
+            Served { reply: Some(reply), fault: None }
+        }
         None => server::process(shared, &parts.headers, uri_length, call).await,
     };
     let latency = shared.latency();
@@ -215,9 +216,8 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     Ok(send(reply, served.fault.as_ref()))
 }
 
-/// The answer to a call whose body was not read.
-fn refused(shared: &Shared, refusal: Refusal, call: &Call) -> Reply {
+/// A refusal that is neither logged nor counted.
+fn bare(shared: &Shared, refused: Refused, correlation_id: &str) -> Reply {
     let now = shared.read().now();
-    let refused: Refused = refusal.into();
-    server::finish(Err(refused), None, &call.correlation_id, now)
+    server::finish(Err(refused), None, correlation_id, now)
 }

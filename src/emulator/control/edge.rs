@@ -1,8 +1,9 @@
 //! Control of what happens between socket and endpoint.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Control, ControlError};
+use super::{Control, ControlError, parse};
 use crate::emulator::call::Call;
 use crate::emulator::recorder::RecordError;
 use crate::emulator::shared::Shared;
@@ -13,12 +14,18 @@ impl Control {
     pub fn flush_recording(&self) -> Result<Option<u64>, RecordError> {
         self.shared.recorder.as_ref().map(|recorder| recorder.flush()).transpose()
     }
+
+    /// Lets go of one held call; false if there is none of that number.
+    pub fn release_held(&self, id: u64) -> bool {
+        self.shared.faults.release(id)
+    }
 }
 
 /// Answers the control calls of this part.
 pub(super) fn serve(shared: &Shared, call: &Call, path: &[&str]) -> Result<Value, ControlError> {
     match (call.method.as_str(), path) {
         ("GET" | "POST", ["recording"]) => recording(shared),
+        ("POST", ["faults", "release"]) => release(shared, call),
         _ => Err(ControlError::Malformed(format!("{} {} is not known", call.method, call.path))),
     }
 }
@@ -31,4 +38,17 @@ fn recording(shared: &Shared) -> Result<Value, ControlError> {
     let exchanges =
         flushed.map_err(|error| ControlError::Refused(format!("{error}: {}", error.source)))?;
     Ok(json!({"file": recorder.path().display().to_string(), "exchanges": exchanges}))
+}
+
+fn release(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Request {
+        id: u64,
+    }
+    let Request { id } = parse(call)?;
+    match shared.faults.release(id) {
+        true => Ok(json!({"held": shared.faults.held()})),
+        false => Err(ControlError::Refused(format!("no call `{id}` is held"))),
+    }
 }

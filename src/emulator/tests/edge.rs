@@ -101,3 +101,29 @@ async fn a_full_disk_is_told_and_calls_go_on() {
     assert_eq!(told.status, 400);
     assert!(told.text.contains("/dev/full"), "{}", told.text);
 }
+
+#[tokio::test]
+async fn the_log_tells_tokens_apart() {
+    let probe = Probe::quiet().await;
+    probe.control().stop_clock(true);
+    for (token, path) in [("a", "owners"), ("a", "owners"), ("b", "owners")] {
+        let url = format!("{}/crm/v3/{path}", probe.emulator.url());
+        probe.client.get(url).bearer_auth(token).send().await.expect("an answer");
+    }
+    probe.client.get(probe.emulator.url()).send().await.expect("an answer");
+    for _ in 0..3 {
+        probe.post("/crm/v3/objects/deals/search", json!({})).await;
+    }
+    let log = probe.get("/_emulator/log?since=5").await.json();
+    assert_eq!((&log["total"], &log["most_in_ten_seconds"]), (&json!(7), &json!(4)));
+    assert_eq!(log["most_searches_in_a_second"], 3);
+    assert_eq!(log["calls"].as_array().map(Vec::len), Some(2));
+    let mut totals: Vec<u64> = log["tokens"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, calls)| calls["total"].as_u64())
+        .collect();
+    totals.sort_unstable();
+    assert_eq!(totals, [1, 2, 3], "two tokens and the probe's own");
+}

@@ -147,3 +147,83 @@ async fn faults_are_ordered_as_json() {
     let bad = probe.post("/_emulator/faults", json!({"path": "*", "action": "explode"})).await;
     assert_eq!(bad.status, 400);
 }
+
+#[tokio::test]
+async fn each_status_has_its_usual_body() {
+    let probe = Probe::quiet().await;
+    for (status, html, said) in [
+        (413, true, "<title>413 Request Entity Too Large</title>"),
+        (414, true, "<title>414 Request-URI Too Large</title>"),
+        (502, true, "<title>502 Bad Gateway</title>"),
+        (503, true, "<title>503 Service Temporarily Unavailable</title>"),
+        (504, true, "<title>504 Gateway Time-out</title>"),
+        (524, true, "<title>524 A timeout occurred</title>"),
+        (401, false, "EXPIRED_AUTHENTICATION"),
+        (423, false, "locked"),
+        (429, false, "TEN_SECONDLY_ROLLING"),
+        (477, false, "moved"),
+        (500, false, "internal error"),
+    ] {
+        let action = FaultAction::Refuse { status, body: None, retry_after: None };
+        probe.control().add_fault(fault("*/owners", action));
+        let got = probe.get("/crm/v3/owners").await;
+        assert_eq!((got.status, got.text.starts_with("<html>")), (status, html), "{status}");
+        assert!(got.text.contains(said), "{}", got.text);
+        assert_eq!(got.header("retry-after"), (status == 477).then_some("60"), "{status}");
+        assert!(html || got.json()["correlationId"].is_string(), "{status}");
+    }
+    let action = FaultAction::Refuse { status: 477, body: None, retry_after: Some(3_600) };
+    probe.control().add_fault(fault("*/owners", action));
+    assert_eq!(probe.get("/crm/v3/owners").await.header("retry-after"), Some("3600"));
+}
+
+#[tokio::test]
+async fn a_deed_may_be_answered_by_nothing_or_by_an_error_under_200() {
+    let (got, applied) =
+        patch_under(FaultAction::ApplyThenAnswer { status: 200, body: None }).await;
+    let got = got.expect("an answer");
+    assert_eq!((got.status, got.text.as_str(), applied), (200, "", true));
+    let body = Some(json!({"status": "error", "message": "internal error"}));
+    let (got, applied) = patch_under(FaultAction::ApplyThenAnswer { status: 200, body }).await;
+    let got = got.expect("an answer");
+    assert_eq!((got.status, got.json()["status"].clone(), applied), (200, json!("error"), true));
+}
+
+#[tokio::test]
+async fn something_on_the_way_may_answer_instead() {
+    let body = "error code: 502".to_owned();
+    let content_type = Some("text/plain".to_owned());
+    let (got, applied) =
+        patch_under(FaultAction::Answer { status: 502, body: body.clone(), content_type }).await;
+    let got = got.expect("an answer");
+    assert_eq!((got.status, &got.text, applied), (502, &body, false));
+    assert_eq!(got.header("content-type"), Some("text/plain"));
+    let text = r#"{"path": "*", "action": "answer", "status": 200}"#;
+    let parsed: Fault = serde_json::from_str(text).expect("a fault");
+    let empty = FaultAction::Answer { status: 200, body: String::new(), content_type: None };
+    assert_eq!(parsed.action, empty);
+}
+
+#[tokio::test]
+async fn held_calls_are_let_go_one_by_one() {
+    let probe = Probe::quiet().await;
+    let control = probe.control();
+    let rule = Fault { times: None, ..fault("/crm/v3/owners*", FaultAction::Hold) };
+    control.add_fault(rule);
+    let watch = async {
+        while control.held().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let held = control.held();
+        let second = held.iter().find(|call| call.path.ends_with("/2")).expect("a held call");
+        let told = probe.post("/_emulator/faults/release", json!({"id": second.id})).await.json();
+        assert_eq!(told["held"].as_array().map(Vec::len), Some(1));
+        assert_eq!(control.held().len(), 1);
+        let again = probe.post("/_emulator/faults/release", json!({"id": second.id})).await;
+        assert_eq!(again.status, 400);
+        assert!(control.release_held(control.held()[0].id));
+    };
+    let (first, second, ()) =
+        futures::join!(probe.get("/crm/v3/owners"), probe.get("/crm/v3/owners/2"), watch);
+    assert_eq!((first.status, second.status), (200, 404));
+}
