@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono_tz::Tz;
 
 use super::associations::{Associations, TypeAt};
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::computed::Era;
 use super::config::EmulatorConfig;
 use super::lists::List;
@@ -78,8 +78,8 @@ impl Account {
             clock: Clock::default(),
             portal_id: config.portal_id,
             time_zone,
-            index_lag: config.index_lag.as_millis() as i64,
-            property_lag: config.property_lag.as_millis() as i64,
+            index_lag: clock::millis(config.index_lag),
+            property_lag: clock::millis(config.property_lag),
             wrong_totals: config.wrong_totals,
             era: Era::NOW,
             search_body_limit: config.search_body_limit,

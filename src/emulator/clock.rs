@@ -1,6 +1,15 @@
 //! The emulator's clock: the machine's time plus what a test has added.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// As far ahead as a clock can be, in milliseconds: some six thousand years.
+/// Every sum of times stays within what can be counted and written.
+const FARTHEST: i64 = 200_000_000_000_000;
+
+/// A length of time in milliseconds, no longer than a clock can be moved.
+pub(crate) fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(FARTHEST).min(FARTHEST)
+}
 
 /// A clock that a test can move forward or stop.
 ///
@@ -19,7 +28,7 @@ impl Clock {
 
     /// Moves the clock forward.
     pub(crate) fn advance(&mut self, millis: i64) {
-        self.ahead += millis.max(0);
+        self.ahead = self.ahead.saturating_add(millis.max(0)).min(FARTHEST);
     }
 
     /// Stops the clock where it stands, or lets it run on from there.
@@ -41,9 +50,9 @@ impl Clock {
         match ahead {
             Some(ahead) => {
                 let least = now.saturating_sub(machine_time());
-                Self { ahead: ahead.max(least), stopped_at: None }
+                Self { ahead: ahead.max(least).min(FARTHEST), stopped_at: None }
             }
-            None => Self { ahead: 0, stopped_at: Some(now) },
+            None => Self { ahead: 0, stopped_at: Some(now.min(FARTHEST)) },
         }
     }
 
@@ -77,6 +86,10 @@ mod tests {
         assert_eq!(clock.now(), start + 2_500);
         clock.advance(-9);
         assert_eq!(clock.now(), start + 2_500);
+        clock.advance(i64::MAX);
+        clock.advance(i64::MAX);
+        assert_eq!(clock.now(), start + FARTHEST);
+        assert_eq!(millis(Duration::MAX), FARTHEST);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::account::Account;
 use super::associations::TypeAt;
 use super::call::{Call, Reply};
+use super::clock;
 use super::errors::Refusal;
 use super::faults::{Fault, FaultState, HeldCall};
 use super::journal::CallLog;
@@ -139,7 +140,7 @@ impl Control {
 
     /// Moves the clock forward.
     pub fn advance_clock(&self, by: Duration) {
-        self.shared.write().clock.advance(by.as_millis() as i64);
+        self.shared.write().clock.advance(clock::millis(by));
     }
 
     /// Stops the clock, or lets it run on.
@@ -164,7 +165,7 @@ impl Control {
 
     /// Changes how long a change stays unseen by search.
     pub fn set_index_lag(&self, lag: Duration) {
-        self.shared.write().index_lag = lag.as_millis() as i64;
+        self.shared.write().index_lag = clock::millis(lag);
     }
 
     /// Orders a fault.
@@ -257,7 +258,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
             Ok(done)
         }
         ("POST", ["snapshot", "restore"]) => restored(shared).map(|()| done),
-        (_, ["clock"]) => clock(shared, call),
+        (_, ["clock"]) => clock_call(shared, call),
         (_, ["limits"]) => limits(shared, call),
         (_, ["faults"]) => faults(shared, call),
         ("GET", ["log"]) => {
@@ -329,14 +330,14 @@ fn health(shared: &Shared) -> Value {
     })
 }
 
-fn clock(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
+fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
     #[derive(Deserialize)]
     #[serde(default, deny_unknown_fields)]
     #[derive(Default)]
     struct Request {
         advance_ms: i64,
         stopped: Option<bool>,
-        index_lag_ms: Option<i64>,
+        index_lag_ms: Option<u64>,
     }
     let mut account = shared.write();
     if call.method == "POST" {
@@ -344,7 +345,9 @@ fn clock(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         if let Some(stopped) = request.stopped {
             account.clock.set_stopped(stopped);
         }
-        account.index_lag = request.index_lag_ms.unwrap_or(account.index_lag);
+        if let Some(lag) = request.index_lag_ms {
+            account.index_lag = clock::millis(Duration::from_millis(lag));
+        }
         account.clock.advance(request.advance_ms);
     }
     let now = account.clock.now();

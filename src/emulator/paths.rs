@@ -114,6 +114,12 @@ endpoints! {
     DailyUsageOld "GET" "account-info/api-usage/daily" "account.daily_usage";
 }
 
+/// Every method and canonical path.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLE.iter().map(|(method, pattern, _)| (*method, *pattern))
+}
+
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -127,9 +133,11 @@ pub(crate) enum Route {
 pub(crate) fn route(call: &mut Call) -> Route {
     let Some((edition, path)) = canonical(&call.path) else { return Route::Nowhere };
     let mut found = Route::Nowhere;
+    // Whoever may read may ask for the head alone.
+    let asked = if call.method == "HEAD" { "GET" } else { call.method.as_str() };
     for (method, pattern, endpoint) in TABLE {
         let Some(names) = matches(pattern, &path) else { continue };
-        if *method == call.method {
+        if *method == asked {
             call.edition = edition;
             call.names = names.into_iter().map(decode).collect();
             return Route::To(*endpoint);

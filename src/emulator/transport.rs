@@ -204,7 +204,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     };
     let latency = shared.latency();
     if !latency.is_zero() {
-        tokio::time::sleep_until(arrived + latency).await;
+        tokio::time::sleep(latency.saturating_sub(arrived.elapsed())).await;
     }
     let reply = served.reply.ok_or(Dropped)?;
     // Half an answer is no exchange.

@@ -23,7 +23,7 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
         name: Option<String>,
         object_type_id: Option<String>,
         processing_type: Option<String>,
-        filter_branch: Option<Value>,
+        filter_branch: Option<Map<String, Value>>,
     }
     let request: Request = call.json()?;
     let required = [
@@ -69,20 +69,23 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
 }
 
 /// A filter branch as it comes back: with the operators filled in.
-fn completed(mut branch: Value) -> Value {
-    let kind = branch["filterBranchType"].clone();
-    if !kind.is_null() {
-        branch["filterBranchOperator"] = kind;
+fn completed(mut branch: Map<String, Value>) -> Value {
+    if let Some(kind) = branch.get("filterBranchType").filter(|kind| !kind.is_null()).cloned() {
+        branch.insert("filterBranchOperator".to_owned(), kind);
     }
-    for filter in branch["filters"].as_array_mut().into_iter().flatten() {
-        if let Some(operation) = filter["operation"].as_object_mut() {
+    let filters = branch.get_mut("filters").and_then(Value::as_array_mut);
+    for filter in filters.into_iter().flatten() {
+        if let Some(operation) = filter.get_mut("operation").and_then(Value::as_object_mut) {
             operation.entry("includeObjectsWithNoValueSet").or_insert(json!(false));
         }
     }
-    if let Some(inner) = branch["filterBranches"].as_array_mut() {
-        *inner = inner.drain(..).map(completed).collect();
+    let inner = branch.get_mut("filterBranches").and_then(Value::as_array_mut);
+    for branch in inner.into_iter().flatten() {
+        if let Value::Object(members) = branch {
+            *branch = completed(std::mem::take(members));
+        }
     }
-    branch
+    Value::Object(branch)
 }
 
 /// `GET /crm/v3/lists?listIds=`: nothing unless ids are named.

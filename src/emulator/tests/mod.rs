@@ -4,6 +4,7 @@ mod associations;
 mod batches;
 mod edge;
 mod faults;
+mod fuzz;
 mod keeping;
 mod limits;
 mod objects;
