@@ -1,6 +1,6 @@
 //! The account: all that a call can read or change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,10 +10,12 @@ use super::associations::{Associations, TypeAt};
 use super::clock::{self, Clock};
 use super::computed::Era;
 use super::config::EmulatorConfig;
+use super::events::Events;
 use super::lists::List;
 use super::object_types::ObjectType;
 use super::people::{Owner, owners};
 use super::pipelines::{Pipeline, standard};
+use super::rules::Rules;
 use super::schema::{Catalogue, Choice};
 use super::seed::draw::{Draw, salt};
 use super::seed::world::{Population, Realm, World};
@@ -49,6 +51,14 @@ pub(crate) struct Account {
     pub(crate) pipelines: Vec<Vec<Pipeline>>,
     pub(crate) associations: Associations,
     pub(crate) lists: BTreeMap<u64, List>,
+    /// Lists that were deleted and can come back.
+    pub(crate) archived_lists: BTreeMap<u64, List>,
+    pub(crate) rules: Rules,
+    pub(crate) events: Events,
+    /// Addresses deleted for good.
+    pub(crate) blocked_emails: BTreeSet<String>,
+    /// Records whose counts of associates are out of date.
+    pub(crate) stale: BTreeSet<(TypeAt, u64)>,
     next_list: u64,
     dice: Dice,
 }
@@ -89,6 +99,11 @@ impl Account {
             pipelines,
             associations,
             lists: BTreeMap::new(),
+            archived_lists: BTreeMap::new(),
+            rules: Rules::default(),
+            events: Events::default(),
+            blocked_emails: BTreeSet::new(),
+            stale: BTreeSet::new(),
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };
@@ -98,9 +113,27 @@ impl Account {
         account
     }
 
+    /// The plural name of an object type.
+    pub(crate) fn name_of(&self, at: TypeAt) -> &str {
+        &self.tables[at].object_type.plural
+    }
+
     /// The object type that a path segment names.
     pub(crate) fn type_at(&self, name: &str) -> Option<TypeAt> {
-        self.tables.iter().position(|table| table.object_type.is_called(name))
+        let live = |of: &ObjectType| of.is_live() && of.is_called(name);
+        self.tables.iter().position(|table| live(&table.object_type))
+    }
+
+    /// The custom object type of a name that was deleted, and can be purged.
+    pub(crate) fn archived_type(&self, name: &str) -> Option<TypeAt> {
+        let gone = |of: &ObjectType| !of.is_live() && !of.is_purged() && of.is_called(name);
+        self.tables.iter().position(|table| gone(&table.object_type))
+    }
+
+    /// Takes back the type that was added last.
+    pub(crate) fn remove_last_type(&mut self) {
+        self.tables.pop();
+        self.pipelines.pop();
     }
 
     /// A throw that differs from the last, and is the same in every run that
@@ -124,7 +157,8 @@ impl Account {
     /// Goes on from the counters of another account; no list's number comes
     /// twice.
     pub(crate) fn set_counters(&mut self, last_list: u64, dice: u64) {
-        let highest = self.lists.keys().next_back().copied().unwrap_or_default();
+        let all = self.lists.keys().chain(self.archived_lists.keys());
+        let highest = all.max().copied().unwrap_or_default();
         self.next_list = last_list.max(highest);
         self.dice = Dice(AtomicU64::new(dice));
     }
@@ -184,7 +218,7 @@ impl Account {
         let live = || self.pipelines[at].iter().filter(|pipeline| !pipeline.archived);
         let pipelines = live().map(|pipeline| choice(&pipeline.label, &pipeline.id)).collect();
         let stages = live()
-            .flat_map(|pipeline| &pipeline.stages)
+            .flat_map(Pipeline::live_stages)
             .map(|stage| choice(&stage.label, &stage.id))
             .collect();
         for (name, options) in names.into_iter().zip([pipelines, stages]) {

@@ -16,6 +16,26 @@ pub(crate) struct Kind {
     pub(crate) inverse: u32,
 }
 
+impl Kind {
+    /// Whether the account made it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.category == OWN
+    }
+
+    /// Whether it is a label that the account made.
+    pub(crate) fn is_own_label(&self) -> bool {
+        self.is_own() && self.label.is_some()
+    }
+
+    /// Whether it marks the one among several that comes first.
+    pub(crate) fn is_primary(&self) -> bool {
+        !self.is_own() && self.label.as_deref() == Some(PRIMARY)
+    }
+}
+
+/// The label of the associate that comes first.
+const PRIMARY: &str = "Primary";
+
 /// A row of the table of standard kinds: from, to, the two unlabelled ids, and
 /// the two primary ids if there are any.
 type Row = (&'static str, &'static str, [u32; 2], Option<[u32; 2]>);
@@ -81,7 +101,26 @@ const STANDARD: &[Row] = &[
     ("subscriptions", "contacts", [295, 296], None),
     ("subscriptions", "companies", [297, 298], None),
     ("subscriptions", "deals", [299, 300], None),
+    ("invoices", "tickets", [986, 987], None),
+    ("subscriptions", "tickets", [1121, 1122], None),
     ("feedback_submissions", "contacts", [98, 97], None),
+    ("feedback_submissions", "companies", [928, 929], None),
+    ("feedback_submissions", "deals", [984, 985], None),
+    ("feedback_submissions", "tickets", [100, 99], None),
+    ("feedback_submissions", "leads", [1161, 1162], None),
+    ("calls", "leads", [597, 596], None),
+    ("emails", "leads", [599, 598], None),
+    ("meetings", "leads", [601, 600], None),
+    ("notes", "leads", [855, 854], None),
+    ("tasks", "leads", [647, 646], None),
+    ("communications", "leads", [603, 602], None),
+    ("tasks", "quotes", [218, 217], None),
+];
+
+/// Labels of HubSpot's own beside the primary one: from, to, ids, labels.
+const LABELLED: &[(&str, &str, [u32; 2], [&str; 2])] = &[
+    ("contacts", "companies", [931, 930], ["Billing contact", "Billing contact of"]),
+    ("companies", "companies", [13, 14], ["Child Company", "Parent Company"]),
 ];
 
 /// The kinds there are, and the pairs that differ from what the seed says.
@@ -91,6 +130,9 @@ pub(crate) struct Associations {
     kinds: BTreeMap<(TypeAt, TypeAt), Vec<Kind>>,
     /// (from, id, to, id) to the kinds of the pair; none means dissociated.
     pairs: BTreeMap<(TypeAt, u64, TypeAt, u64), Vec<u32>>,
+    /// How many associates of one kind a record may have, where the account
+    /// set a limit.
+    limits: BTreeMap<(TypeAt, TypeAt, u32), u64>,
     next_kind: u32,
 }
 
@@ -104,9 +146,16 @@ impl Associations {
             let name = format!("{from}_to_{to}");
             associations.add_pair(from_at, to_at, [*there, *back], "HUBSPOT_DEFINED", &name, None);
             if let Some(ids) = primary {
-                let label = Some("Primary");
+                let label = Some(PRIMARY);
                 associations.add_pair(from_at, to_at, *ids, "HUBSPOT_DEFINED", &name, label);
             }
+        }
+        for (from, to, ids, [there, back]) in LABELLED {
+            let (Some(from_at), Some(to_at)) = (at(from), at(to)) else { continue };
+            let name = format!("{from}_to_{to}_{}", there.to_lowercase().replace(' ', "_"));
+            let label = Some(*there);
+            associations.add_pair(from_at, to_at, *ids, "HUBSPOT_DEFINED", &name, label);
+            associations.relabel(to_at, from_at, ids[1], back);
         }
         associations
     }
@@ -181,6 +230,39 @@ impl Associations {
         for kind in kinds.filter(|kind| kind.id == id) {
             kind.label = Some(label.to_owned());
         }
+    }
+
+    /// Removes a kind in both directions, and takes it off every pair.
+    pub(crate) fn remove_kind(&mut self, from: TypeAt, to: TypeAt, id: u32) {
+        let Some(inverse) = self.kind(from, to, id).map(|kind| kind.inverse) else { return };
+        for (from, to, id) in [(from, to, id), (to, from, inverse)] {
+            if let Some(kinds) = self.kinds.get_mut(&(from, to)) {
+                kinds.retain(|kind| kind.id != id);
+            }
+            self.limits.remove(&(from, to, id));
+            let pairs = self.pairs.iter_mut();
+            for (_, kinds) in pairs.filter(|((a, _, b, _), _)| (*a, *b) == (from, to)) {
+                kinds.retain(|kind| *kind != id);
+            }
+        }
+    }
+
+    /// The limits that the account set: from, to, kind, and how many.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (&(TypeAt, TypeAt, u32), &u64)> {
+        self.limits.iter()
+    }
+
+    /// How many associates of a kind a record may have, if there is a limit.
+    pub(crate) fn limit(&self, from: TypeAt, to: TypeAt, id: u32) -> Option<u64> {
+        self.limits.get(&(from, to, id)).copied()
+    }
+
+    /// Sets or lifts a limit.
+    pub(crate) fn set_limit(&mut self, from: TypeAt, to: TypeAt, id: u32, most: Option<u64>) {
+        match most {
+            Some(most) => self.limits.insert((from, to, id), most),
+            None => self.limits.remove(&(from, to, id)),
+        };
     }
 
     /// Two ids for a new kind, there and back.

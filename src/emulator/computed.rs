@@ -4,6 +4,7 @@
 use super::account::Account;
 use super::associations::TypeAt;
 use super::moment;
+use super::pipelines::Stage;
 use super::record::View;
 use super::table::Change;
 
@@ -76,6 +77,9 @@ pub(crate) const ECHOED: &[&str] = &[
 const BODIES: [&str; 5] =
     ["hs_meeting_body", "hs_task_body", "hs_note_body", "hs_call_body", "hs_email_text"];
 
+/// The account's currency.
+pub(crate) const HOME_CURRENCY: &str = "USD";
+
 /// Characters of a preview.
 const PREVIEW: usize = 200;
 
@@ -93,6 +97,9 @@ impl Account {
             set(self, at, draft, name, value);
         }
         match (self.tables[at].object_type.plural.as_str(), view) {
+            ("contacts", view) => self.compute_contact(at, view, draft, now),
+            ("companies", _) => self.compute_stage_date(at, draft, now),
+            ("deals", view) => self.compute_deal(at, view, draft, now),
             ("meetings", None) => set(self, at, draft, "hs_meeting_source", "CRM_UI".to_owned()),
             ("tickets", None) => {
                 set(self, at, draft, "hs_helpdesk_sort_timestamp", moment::exact(now));
@@ -104,6 +111,83 @@ impl Account {
             ("tasks", view) => self.compute_task(at, view, draft, now),
             _ => {}
         }
+    }
+
+    fn compute_contact(
+        &self,
+        at: TypeAt,
+        view: Option<&View<'_>>,
+        draft: &mut Vec<Change>,
+        now: i64,
+    ) {
+        self.compute_stage_date(at, draft, now);
+        if let Some(email) = draft_value(self, at, draft, "email") {
+            let domain = email.split_once('@').map_or("", |(_, domain)| domain);
+            set(self, at, draft, "hs_email_domain", domain.to_owned());
+        }
+        if let Some(phone) = draft_value(self, at, draft, "phone") {
+            set(self, at, draft, "hs_searchable_calculated_phone_number", searchable(&phone));
+        }
+        if view.is_none() {
+            set(self, at, draft, "hs_is_unworked", "true".to_owned());
+        }
+    }
+
+    /// When a lifecycle stage was entered.
+    fn compute_stage_date(&self, at: TypeAt, draft: &mut Vec<Change>, now: i64) {
+        let stage = draft_value(self, at, draft, "lifecyclestage");
+        if let Some(stage) = stage.filter(|stage| !stage.is_empty()) {
+            let name = format!("hs_lifecyclestage_{stage}_date");
+            set(self, at, draft, &name, moment::exact(now));
+        }
+    }
+
+    /// What hangs on a deal's stage, amount and dates.
+    fn compute_deal(&self, at: TypeAt, view: Option<&View<'_>>, draft: &mut Vec<Change>, now: i64) {
+        let held = |draft: &[Change], name: &str| {
+            let written = draft_value(self, at, draft, name);
+            written.or_else(|| view.and_then(|view| view.named(name)))
+        };
+        let written = |name: &str| draft_value(self, at, draft, name).is_some();
+        let (staged, paid, dated) = (
+            written("dealstage"),
+            written("amount") || written("deal_currency_code"),
+            written("closedate") || view.is_none(),
+        );
+        let stage = held(draft, "dealstage").and_then(|stage| self.stage(at, &stage).cloned());
+        if let (Some(stage), true) = (stage, staged) {
+            let probability = stage.probability();
+            let won = stage.is_closed() && probability == Some(1.0);
+            let won_date = if won { moment::exact(now) } else { String::new() };
+            for (name, value) in [
+                ("hs_is_closed", stage.is_closed().to_string()),
+                ("hs_is_closed_won", won.to_string()),
+                ("hs_closed_won_date", won_date),
+                ("hs_deal_stage_probability", probability.map(expanded).unwrap_or_default()),
+            ] {
+                set(self, at, draft, name, value);
+            }
+        }
+        if paid {
+            let amount = held(draft, "amount").unwrap_or_default();
+            let currency = held(draft, "deal_currency_code").unwrap_or_default();
+            // The account's own; no exchange rates are kept.
+            let home = currency.is_empty() || currency == HOME_CURRENCY;
+            let amount = if home { amount } else { String::new() };
+            set(self, at, draft, "amount_in_home_currency", amount);
+        }
+        let closes = held(draft, "closedate").and_then(|date| moment::parse(&date));
+        if let (Some(closes), true) = (closes, dated) {
+            let created = view.map_or(now, View::created);
+            let days = ((closes - created) / moment::DAY).max(0);
+            set(self, at, draft, "days_to_close", days.to_string());
+        }
+    }
+
+    /// A stage of any live pipeline of a type.
+    pub(crate) fn stage(&self, at: TypeAt, id: &str) -> Option<&Stage> {
+        let live = self.pipelines[at].iter().filter(|pipeline| !pipeline.archived);
+        live.flat_map(|pipeline| &pipeline.stages).find(|stage| stage.id == id && !stage.archived)
     }
 
     fn owner_values(&self, owner: Option<String>, now: i64) -> Vec<(&'static str, String)> {
@@ -154,6 +238,19 @@ impl Account {
             set(self, at, draft, name, value);
         }
     }
+}
+
+/// The digits of a phone number that search looks at: area code and local
+/// number.
+fn searchable(phone: &str) -> String {
+    let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+    digits[digits.len().saturating_sub(10)..].to_owned()
+}
+
+/// A probability as recorded: every digit of its binary fraction.
+fn expanded(probability: f64) -> String {
+    let text = format!("{probability:.60}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A body as text, as HTML, and whether the text was cut.

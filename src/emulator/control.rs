@@ -2,6 +2,8 @@
 //! account. In-process through [`Control`], from outside as JSON under
 //! `/_emulator`; neither counts against any limit.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,6 +263,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         (_, ["clock"]) => clock_call(shared, call),
         (_, ["limits"]) => limits(shared, call),
         (_, ["faults"]) => faults(shared, call),
+        (_, ["rules"]) => rules::rules(shared, call),
         ("GET", ["log"]) => {
             let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
             Ok(json!(shared.journal().since(since)))
@@ -504,6 +507,7 @@ fn archive(account: &mut Account, object_type: &str, id: u64) -> Result<(), Cont
     let at = type_at(account, object_type)?;
     live(account, at, id)?;
     account.archive(at, id);
+    account.refresh_counts();
     Ok(())
 }
 
@@ -511,7 +515,7 @@ fn restore(account: &mut Account, object_type: &str, id: u64) -> Result<(), Cont
     let at = type_at(account, object_type)?;
     let now = account.clock.now();
     match account.tables[at].find(id) {
-        Found::Archived(_) => {
+        Found::Archived(view) if !account.is_past_recycling(&view) => {
             account.tables[at].set_archived(id, None, now);
             Ok(())
         }

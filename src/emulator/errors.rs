@@ -92,6 +92,16 @@ impl Refusal {
             .category("MISSING_SCOPES")
     }
 
+    /// 403 for an object that the account's subscription lacks: told from a
+    /// missing scope by its message alone (section 2 of the API reference).
+    pub(crate) fn not_subscribed(plural: &str) -> Self {
+        let message = format!(
+            "Your account does not have access to {plural}. This call requires a subscription \
+             that includes it."
+        );
+        Self::new(403, message).category("MISSING_SCOPES")
+    }
+
     /// 414, which a gateway answers and not the API: HTML.
     pub(crate) fn url_too_long() -> Self {
         Self { status: 414, body: Body::Html(TOO_LONG.to_owned()), headers: Vec::new() }

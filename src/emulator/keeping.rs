@@ -5,7 +5,7 @@
 //! that a later seed catalogue reads it too. What a setting governs (limits,
 //! latency, lags) and what was merely watched (the log, faults) is left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,17 @@ use super::account::Account;
 use super::associations::{self, TypeAt};
 use super::clock::Clock;
 use super::config::EmulatorConfig;
+use super::events::Events;
 use super::lists::{List, Processing};
 use super::object_types::{Custom, ObjectType};
+use super::pipelines::Pipeline;
 use super::record::{Record, Source, Version};
-use super::schema::{Catalogue, Choice, Group, Property, Slot};
+use super::schema::{Catalogue, Choice, Group, NOT_SENSITIVE, Property, Slot};
 use super::seed::plan::{Kind, Make};
 use super::table::Table;
 
 /// Raised whenever the file's shape changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why a snapshot cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -161,17 +163,48 @@ struct KeptAccount {
     kinds: Vec<KeptKind>,
     links: Vec<KeptLinks>,
     lists: Vec<KeptList>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kind_limits: Vec<KeptLimit>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pipelines: BTreeMap<String, Vec<Pipeline>>,
+    #[serde(default, skip_serializing_if = "Events::is_empty")]
+    events: Events,
+    /// Addresses deleted for good.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    blocked_emails: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    archived_lists: Vec<KeptList>,
     last_kind: u32,
     last_list: u64,
     dice: u64,
 }
+
+/// How many associates of one kind a record may have: from, to, kind, number.
+type KeptLimit = (String, String, u32, u64);
 
 impl KeptAccount {
     fn of(account: &Account, origin: Origin) -> Self {
         let fresh = origin.without_records();
         let table = |(at, table): (TypeAt, &Table)| KeptType::of(table, fresh.tables.get(at));
         let (last_list, dice) = account.counters();
+        let changed = |at: &TypeAt| fresh.pipelines.get(*at) != account.pipelines.get(*at);
+        let pipelines = (0..account.pipelines.len()).filter(changed);
+        let limit = |((from, to, kind), most): (&(TypeAt, TypeAt, u32), &u64)| {
+            (name_of(account, *from), name_of(account, *to), *kind, *most)
+        };
         Self {
+            kind_limits: account.associations.limits().map(limit).collect(),
+            pipelines: pipelines
+                .filter_map(|at| Some((name_of(account, at), account.pipelines.get(at)?.clone())))
+                .filter(|(name, all)| !all.is_empty() || fresh.type_at(name).is_some())
+                .collect(),
+            events: account.events.clone(),
+            blocked_emails: account.blocked_emails.clone(),
+            archived_lists: account
+                .archived_lists
+                .values()
+                .map(|list| KeptList::of(account, list))
+                .collect(),
             format: FORMAT,
             clock: KeptClock::of(&account.clock),
             types: account.tables.iter().enumerate().map(table).collect(),
@@ -202,6 +235,21 @@ impl KeptAccount {
             let list = list.restored(account)?;
             account.lists.insert(list.id, list);
         }
+        for list in self.archived_lists {
+            let list = list.restored(account)?;
+            account.archived_lists.insert(list.id, list);
+        }
+        for (from, to, kind, most) in self.kind_limits {
+            let (from, to) = (type_named(account, &from)?, type_named(account, &to)?);
+            account.associations.set_limit(from, to, kind, Some(most));
+        }
+        for (name, pipelines) in self.pipelines {
+            let at = type_named(account, &name)?;
+            account.pipelines[at] = pipelines;
+            account.refresh_stage_options(at);
+        }
+        account.events = self.events;
+        account.blocked_emails = self.blocked_emails;
         account.set_counters(self.last_list, self.dice);
         Ok(())
     }
@@ -364,6 +412,10 @@ struct KeptProperty {
     created: i64,
     updated: i64,
     archived: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    formula: Option<String>,
+    #[serde(default = "not_sensitive", skip_serializing_if = "is_not_sensitive")]
+    sensitivity: String,
     usable_from: i64,
     /// Whether seeded records have values of it: not if an account deleted
     /// it and made another of its name.
@@ -403,6 +455,8 @@ impl KeptProperty {
             created,
             updated,
             archived,
+            formula,
+            sensitivity,
             usable_from,
             make,
             salt: _,
@@ -425,6 +479,8 @@ impl KeptProperty {
             created,
             updated,
             archived,
+            formula,
+            sensitivity,
             usable_from,
             seeded: !matches!(make, Make::Nothing),
         }
@@ -451,11 +507,21 @@ impl KeptProperty {
             display_order: self.display_order,
             updated: self.updated,
             archived: self.archived,
+            formula: self.formula,
+            sensitivity: self.sensitivity,
             usable_from: self.usable_from,
             make,
             ..plain
         })
     }
+}
+
+fn not_sensitive() -> String {
+    NOT_SENSITIVE.to_owned()
+}
+
+fn is_not_sensitive(sensitivity: &String) -> bool {
+    sensitivity == NOT_SENSITIVE
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! reference.
 
 use super::account::Account;
-use super::associations::TypeAt;
+use super::associations::{Kind, TypeAt};
 use super::record::Source;
 use super::routes::NewAssociation;
 use super::table::Found;
@@ -37,7 +37,13 @@ impl Account {
             })?;
             Ok((to, id, kinds))
         };
-        links.iter().map(link).collect()
+        let links: Vec<Link> = links.iter().map(link).collect::<Result<_, _>>()?;
+        let belongs = |(to, ..): &Link| matches!(self.name_of(*to), "contacts" | "companies");
+        if self.name_of(at) == "leads" && !links.iter().any(belongs) {
+            let message = "A lead must be associated with a contact or a company";
+            return Err(Fault::Association(message.to_owned()));
+        }
+        Ok(links)
     }
 
     /// Makes the checked associations of a create.
@@ -60,10 +66,7 @@ impl Account {
     ) {
         let known = self.associations.kinds(from, to);
         let plain = known.iter().find(|kind| kind.label.is_none()).map(|kind| kind.id);
-        let primary = known
-            .iter()
-            .find(|kind| kind.category == "HUBSPOT_DEFINED" && kind.label.is_some())
-            .map(|kind| kind.id);
+        let primary = known.iter().find(|kind| kind.is_primary()).map(|kind| kind.id);
         let before = self.pair(from, id, to, other);
         let mut after: Vec<u32> = kinds.to_vec();
         if let Some(primary) = primary {
@@ -81,15 +84,15 @@ impl Account {
             after.push(plain);
         }
         self.associations.set(from, id, to, other, after);
-        self.refresh_primary(from, id);
-        self.refresh_primary(to, other);
+        self.follow(from, id, to, other);
     }
 
     /// Ends the association of two records.
     pub(crate) fn dissociate(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
+        let before = self.pair(from, id, to, other);
         self.associations.set(from, id, to, other, Vec::new());
-        self.refresh_primary(from, id);
-        self.refresh_primary(to, other);
+        self.follow(from, id, to, other);
+        self.drop_orphan(from, id, to, other, &before);
     }
 
     /// Takes labels off a pair; without the unlabelled kind none remain.
@@ -98,11 +101,38 @@ impl Account {
         if plain.is_some_and(|plain| kinds.contains(&plain.id)) {
             return self.dissociate(from, id, to, other);
         }
-        let mut left = self.pair(from, id, to, other);
+        let before = self.pair(from, id, to, other);
+        let mut left = before.clone();
         left.retain(|kind| !kinds.contains(kind));
-        self.associations.set(from, id, to, other, left);
-        self.refresh_primary(from, id);
-        self.refresh_primary(to, other);
+        if left.len() < before.len() {
+            self.associations.set(from, id, to, other, left);
+            self.follow(from, id, to, other);
+            self.drop_orphan(from, id, to, other, &before);
+        }
+    }
+
+    /// What follows from a changed association.
+    fn follow(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
+        for (at, id) in [(from, id), (to, other)] {
+            self.refresh_primary(at, id);
+            self.mark_stale(at, id);
+        }
+    }
+
+    /// A lead goes with its last primary association.
+    fn drop_orphan(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64, before: &[u32]) {
+        let kinds = self.associations.kinds(from, to);
+        let had = kinds.iter().any(|kind| kind.is_primary() && before.contains(&kind.id));
+        let lead = match (self.name_of(from), self.name_of(to)) {
+            ("leads", _) => (from, id),
+            (_, "leads") => (to, other),
+            _ => return,
+        };
+        let (at, lead) = lead;
+        let left = (0..self.tables.len()).any(|to| self.primary_parent((at, lead, to)).is_some());
+        if had && !left {
+            self.archive(at, lead);
+        }
     }
 
     /// The live record of an id, merges followed.
@@ -113,19 +143,30 @@ impl Account {
         }
     }
 
-    /// Which side of a pair has the other as its one primary: the company is
-    /// always the primary of the rest.
+    /// Which side of a pair has the other as its one primary: a company is
+    /// always the primary of the rest, a lead never that of another.
     fn primary_side(&self, from: TypeAt, id: u64, to: TypeAt, other: u64) -> (TypeAt, u64, TypeAt) {
-        let company = |at: TypeAt| self.tables[at].object_type.plural == "companies";
-        if company(from) && !company(to) { (to, other, from) } else { (from, id, to) }
+        let rank = |at: TypeAt| match self.name_of(at) {
+            "leads" => 0,
+            "companies" => 2,
+            _ => 1,
+        };
+        if rank(from) > rank(to) { (to, other, from) } else { (from, id, to) }
+    }
+
+    /// A kind by its number or its name of version 3: `contact_to_company`.
+    pub(crate) fn kind_named(&self, from: TypeAt, to: TypeAt, name: &str) -> Option<u32> {
+        let kinds = self.associations.kinds(from, to);
+        if let Ok(id) = name.parse::<u32>() {
+            return kinds.iter().find(|kind| kind.id == id).map(|kind| kind.id);
+        }
+        let named = |kind: &&Kind| self.kind_name(from, to, kind.id) == name;
+        kinds.iter().find(named).map(|kind| kind.id)
     }
 
     fn primary_parent(&self, (child_at, child, parent_at): (TypeAt, u64, TypeAt)) -> Option<u64> {
         let kinds = self.associations.kinds(child_at, parent_at);
-        let primary = kinds
-            .iter()
-            .find(|kind| kind.category == "HUBSPOT_DEFINED" && kind.label.is_some())?
-            .id;
+        let primary = kinds.iter().find(|kind| kind.is_primary())?.id;
         let all = self.associates(child_at, child, parent_at);
         all.into_iter().find(|(_, kinds)| kinds.contains(&primary)).map(|(parent, _)| parent)
     }
@@ -134,13 +175,10 @@ impl Account {
         let Some(parent) = self.primary_parent(side) else { return };
         let (child_at, child, parent_at) = side;
         let kinds = self.associations.kinds(child_at, parent_at);
-        let plain: Vec<u32> = kinds
-            .iter()
-            .filter(|kind| kind.category != "HUBSPOT_DEFINED" || kind.label.is_none())
-            .map(|kind| kind.id)
-            .collect();
+        let primary: Vec<u32> =
+            kinds.iter().filter(|kind| kind.is_primary()).map(|kind| kind.id).collect();
         let mut left = self.pair(child_at, child, parent_at, parent);
-        left.retain(|kind| plain.contains(kind));
+        left.retain(|kind| !primary.contains(kind));
         self.associations.set(child_at, child, parent_at, parent, left);
     }
 

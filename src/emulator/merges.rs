@@ -2,10 +2,14 @@
 
 use super::account::Account;
 use super::associations::TypeAt;
-use super::record::Source;
+use super::moment;
+use super::record::{Source, View};
 use super::schema::Slot;
 use super::table::Change;
 use super::write::emails;
+
+/// How long an archived record, or a property, can come back.
+pub(crate) const RECYCLED: i64 = 90 * moment::DAY;
 
 impl Account {
     /// Merges two live records of a type into a third, new one, as HubSpot
@@ -16,6 +20,7 @@ impl Account {
         let id = self.tables[at].new_id();
         self.hand_over(at, primary, id);
         self.hand_over(at, other, id);
+        self.stale.insert((at, id));
         let table = &mut self.tables[at];
         for (slot, value) in &draft {
             if table.catalogue.at(*slot).unique {
@@ -26,13 +31,36 @@ impl Account {
         table.set_merged(primary, id, now);
         table.set_merged(other, id, now);
         self.remember_emails(at, id);
+        self.mark_associates_stale(at, id);
+        self.refresh_counts();
         id
     }
 
     /// Deletes a record for good.
     pub(crate) fn gdpr_delete(&mut self, at: TypeAt, id: u64) {
         let now = self.clock.now();
+        self.mark_associates_stale(at, id);
+        let addresses: Vec<String> =
+            self.tables[at].view(id).map(|view| emails(&view).collect()).unwrap_or_default();
+        self.blocked_emails.extend(addresses);
         self.tables[at].purge(id, now);
+    }
+
+    /// How many ids and addresses lead to a record.
+    pub(crate) fn identities(&self, at: TypeAt, id: u64) -> usize {
+        let Some(view) = self.tables[at].live(id) else { return 0 };
+        let former = view.named("hs_merged_object_ids").unwrap_or_default();
+        let former = former.split(';').filter(|id| !id.is_empty()).count();
+        1 + former + emails(&view).count()
+    }
+
+    /// Whether a record has lain in the recycle bin for longer than it may.
+    /// What the seed archived lies there for good: a fresh account looks the
+    /// same in any year.
+    pub(crate) fn is_past_recycling(&self, view: &View<'_>) -> bool {
+        let seeded = view.seeded.and_then(|seeded| seeded.archived);
+        let archived = view.archived().filter(|at| seeded != Some(*at));
+        archived.is_some_and(|at| at + RECYCLED < self.clock.now())
     }
 
     /// The primary record's values, the gaps filled from the other; addresses
@@ -67,6 +95,9 @@ impl Account {
         ];
         set("hs_merged_object_ids", ids.join(";"));
         if table.object_type.plural == "contacts" {
+            // Only this merge's: those before it are lost here.
+            let now = self.clock.now();
+            set("hs_calculated_merged_vids", format!("{primary}:{now};{other}:{now}"));
             let mut addresses: Vec<String> = emails(&first).chain(emails(&second)).collect();
             let mut additional = addresses.split_off(addresses.len().min(1));
             additional.dedup();

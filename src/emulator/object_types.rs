@@ -230,10 +230,30 @@ impl ObjectType {
 
     /// Whether a path segment means this type: plural, singular, either in
     /// capitals, or the type id (observed: `CONTACT`, `Contact`, `0-1`).
+    /// A custom type goes by its id and its fully qualified name only: since
+    /// June 2025 its bare name is unknown.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.type_id == name
             || self.plural.eq_ignore_ascii_case(name)
-            || self.singular.eq_ignore_ascii_case(name)
+            || (self.custom.is_none() && self.singular.eq_ignore_ascii_case(name))
+    }
+
+    /// The label for people: the account's own, or a name with a capital.
+    pub(crate) fn label(&self, name: &str, number: &str) -> String {
+        let own = self.custom.as_ref().and_then(|custom| custom.labels[number].as_str());
+        let mut letters = name.chars();
+        let capital = letters.next().map(|first| first.to_ascii_uppercase());
+        own.map_or_else(|| capital.into_iter().chain(letters).collect(), str::to_owned)
+    }
+
+    /// Whether the account has it still.
+    pub(crate) fn is_live(&self) -> bool {
+        self.custom.as_ref().is_none_or(|custom| custom.archived.is_none())
+    }
+
+    /// Whether it was deleted for good: nothing leads to it any more.
+    pub(crate) fn is_purged(&self) -> bool {
+        self.plural.starts_with("purged ")
     }
 
     /// The name in messages, `CONTACT`; custom types go by their id.

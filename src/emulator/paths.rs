@@ -18,7 +18,7 @@ impl Edition {
         match segment {
             "v1" | "v2" | "v3" | "v4" => Some(Self::Legacy),
             "2026-03" => Some(Self::March2026),
-            "2026-09" => Some(Self::September2026),
+            "2026-09" | "2026-09-beta" => Some(Self::September2026),
             _ => None,
         }
     }
@@ -70,6 +70,15 @@ endpoints! {
     LabelsArchive "POST" "associations/*/*/batch/labels/archive" "associations.batch_labels_archive";
     Labels "GET" "associations/*/*/labels" "associations.labels";
     LabelCreate "POST" "associations/*/*/labels" "associations.label_create";
+    LabelUpdate "PUT" "associations/*/*/labels" "associations.label_update";
+    LabelArchive "DELETE" "associations/*/*/labels/*" "associations.label_archive";
+    AssociationTypes "GET" "associations/*/*/types" "associations.types";
+    AssociationLimits "GET" "associations/definitions/configurations/all" "associations.limits";
+    PairLimits "GET" "associations/definitions/configurations/*/*" "associations.limits";
+    PairLimitsCreate "POST" "associations/definitions/configurations/*/*/batch/create" "associations.limits_create";
+    PairLimitsUpdate "POST" "associations/definitions/configurations/*/*/batch/update" "associations.limits_update";
+    PairLimitsPurge "POST" "associations/definitions/configurations/*/*/batch/purge" "associations.limits_purge";
+    HighUsageReport "POST" "associations/usage/high-usage-report/*" "associations.usage_report";
     PropertyBatchRead "POST" "properties/*/batch/read" "properties.batch_read";
     PropertyBatchCreate "POST" "properties/*/batch/create" "properties.batch_create";
     PropertyBatchArchive "POST" "properties/*/batch/archive" "properties.batch_archive";
@@ -89,11 +98,18 @@ endpoints! {
     SchemaUpdate "PATCH" "schemas/*" "schemas.update";
     SchemaArchive "DELETE" "schemas/*" "schemas.archive";
     SchemaAssociation "POST" "schemas/*/associations" "schemas.association_create";
+    SchemaDissociation "DELETE" "schemas/*/associations/*" "schemas.association_archive";
     ListSearch "POST" "lists/search" "lists.search";
     ListsByIds "GET" "lists" "lists.list";
     ListCreate "POST" "lists" "lists.create";
     ListByName "GET" "lists/object-type-id/*/name/*" "lists.by_name";
     ListsOfRecord "GET" "lists/records/*/*/memberships" "lists.of_record";
+    ListsOfRecords "POST" "lists/records/memberships/batch/read" "lists.of_records";
+    ListIdRead "GET" "lists/idmapping" "lists.id_mapping";
+    ListIdsRead "POST" "lists/idmapping" "lists.id_mapping";
+    MembersAddFrom "PUT" "lists/*/memberships/add-from/*" "lists.members_add_from";
+    ListFilters "PUT" "lists/*/update-list-filters" "lists.update_filters";
+    ListRestore "PUT" "lists/*/restore" "lists.restore";
     Memberships "GET" "lists/*/memberships" "lists.memberships";
     MembershipsByJoining "GET" "lists/*/memberships/join-order" "lists.memberships";
     MembersAdd "PUT" "lists/*/memberships/add" "lists.members_add";
@@ -109,9 +125,41 @@ endpoints! {
     PipelineRead "GET" "pipelines/*/*" "pipelines.read";
     Stages "GET" "pipelines/*/*/stages" "pipelines.stages";
     StageRead "GET" "pipelines/*/*/stages/*" "pipelines.stage_read";
+    PipelineCreate "POST" "pipelines/*" "pipelines.create";
+    PipelineAudit "GET" "pipelines/*/*/audit" "pipelines.audit";
+    PipelineReplace "PUT" "pipelines/*/*" "pipelines.replace";
+    PipelineUpdate "PATCH" "pipelines/*/*" "pipelines.update";
+    PipelineArchive "DELETE" "pipelines/*/*" "pipelines.archive";
+    StageCreate "POST" "pipelines/*/*/stages" "pipelines.stage_create";
+    StageAudit "GET" "pipelines/*/*/stages/*/audit" "pipelines.stage_audit";
+    StageReplace "PUT" "pipelines/*/*/stages/*" "pipelines.stage_replace";
+    StageUpdate "PATCH" "pipelines/*/*/stages/*" "pipelines.stage_update";
+    StageArchive "DELETE" "pipelines/*/*/stages/*" "pipelines.stage_archive";
     AccountDetails "GET" "account-info/details" "account.details";
     DailyUsage "GET" "account-info/api-usage/daily/private-apps" "account.daily_usage";
     DailyUsageOld "GET" "account-info/api-usage/daily" "account.daily_usage";
+    PropertyLimits "GET" "limits/custom-properties" "limits.custom_properties";
+    FormulaLimits "GET" "limits/calculated-properties" "limits.calculated_properties";
+    TypeLimits "GET" "limits/custom-object-types" "limits.custom_object_types";
+    RecordLimits "GET" "limits/records" "limits.records";
+    Enablement "GET" "object-library/enablement" "object_library.enablement";
+    EnablementOfType "GET" "object-library/enablement/*" "object_library.enablement";
+    EventSend "POST" "events/send" "events.send";
+    EventSendBatch "POST" "events/send/batch" "events.send_batch";
+    EventTypes "GET" "events/occurrences/event-types" "events.types";
+    Events "GET" "events/occurrences" "events.list";
+    EventDefinitions "GET" "events/event-definitions" "events.definitions";
+    EventDefine "POST" "events/event-definitions" "events.define";
+    EventDefinition "GET" "events/event-definitions/*" "events.definition";
+    EventUndefine "DELETE" "events/event-definitions/*" "events.undefine";
+    Imports "GET" "imports" "imports";
+    ImportStart "POST" "imports" "imports";
+    ImportRead "GET" "imports/*" "imports";
+    ImportErrors "GET" "imports/*/errors" "imports";
+    ImportCancel "POST" "imports/*/cancel" "imports";
+    ExportStart "POST" "exports/export/async" "exports";
+    ExportStatus "GET" "exports/export/async/tasks/*/status" "exports";
+    ExportRead "GET" "exports/export/*" "exports";
 }
 
 /// Every method and canonical path.
@@ -158,6 +206,15 @@ fn canonical(path: &str) -> Option<(Edition, Vec<&str>)> {
             segments.remove(0);
         }
         Some("app-webhooks") => segments[0] = "webhooks",
+        // `events/v3/send`, `events/custom/2026-09/send`; `events/v3/events`,
+        // `events/event-occurrences/2026-03`.
+        Some("events") => match segments.get(1).copied() {
+            Some("custom") => {
+                segments.remove(1);
+            }
+            Some("events" | "event-occurrences") => segments[1] = "occurrences",
+            _ => {}
+        },
         _ => {}
     }
     Some((edition, segments))
@@ -210,6 +267,13 @@ mod tests {
             Some((Edition::Legacy, vec!["account-info", "details"]))
         );
         assert_eq!(found("/crm/objects/contacts"), None);
+        for path in ["/events/v3/send", "/events/2026-03/send", "/events/custom/2026-09/send"] {
+            assert_eq!(found(path).map(|(_, path)| path), Some(vec!["events", "send"]), "{path}");
+        }
+        for path in ["/events/v3/events", "/events/event-occurrences/2026-09"] {
+            let path = found(path).map(|(_, path)| path);
+            assert_eq!(path, Some(vec!["events", "occurrences"]));
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Pipelines and their stages.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::moment;
 
 /// A way that deals or tickets go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Pipeline {
     pub(crate) id: String,
     pub(crate) label: String,
@@ -14,10 +16,38 @@ pub(crate) struct Pipeline {
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) archived: bool,
+    /// What was done to it and its stages, newest first.
+    #[serde(default)]
+    pub(crate) audit: Vec<Audit>,
+}
+
+/// One thing done to a pipeline or a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Audit {
+    /// The id of the pipeline or stage.
+    pub(crate) of: String,
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub(crate) action: String,
+    pub(crate) at: i64,
+}
+
+impl Audit {
+    /// The entry as the pipelines API answers it.
+    pub(crate) fn to_json(&self, portal_id: u64) -> Value {
+        json!({
+            "portalId": portal_id,
+            "identifier": self.of,
+            "action": self.action,
+            "timestamp": moment::exact(self.at),
+            "fromUserId": 5_555_888,
+        })
+    }
 }
 
 /// A step of a pipeline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Stage {
     pub(crate) id: String,
     pub(crate) label: String,
@@ -90,12 +120,18 @@ impl Pipeline {
             created: at,
             updated: at,
             archived: false,
+            audit: Vec::new(),
         }
+    }
+
+    /// The stages that records may be in, in their order.
+    pub(crate) fn live_stages(&self) -> impl Iterator<Item = &Stage> {
+        self.stages.iter().filter(|stage| !stage.archived)
     }
 
     /// The pipeline as the pipelines API answers it.
     pub(crate) fn to_json(&self) -> Value {
-        let stages: Vec<Value> = self.stages.iter().map(Stage::to_json).collect();
+        let stages: Vec<Value> = self.live_stages().map(Stage::to_json).collect();
         json!({
             "label": self.label,
             "displayOrder": self.display_order,
@@ -120,6 +156,16 @@ impl Stage {
             updated: at,
             archived: false,
         }
+    }
+
+    /// Whether what reaches it has come to an end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.metadata.get("isClosed").and_then(Value::as_str) == Some("true")
+    }
+
+    /// How likely a deal in it is won.
+    pub(crate) fn probability(&self) -> Option<f64> {
+        self.metadata.get("probability")?.as_str()?.parse().ok()
     }
 
     /// The stage as the pipelines API answers it.

@@ -71,8 +71,12 @@ pub(crate) struct Record {
     pub(crate) purged: bool,
 }
 
-/// Values kept of one property; HubSpot caps the depth of history too.
-const DEPTH: usize = 20;
+/// Values kept of one property, by the type's plural name: HubSpot caps the
+/// depth of history too (`unverified` numbers).
+pub(crate) fn depth(plural: &str) -> usize {
+    if plural == "contacts" { 45 } else { 20 }
+}
+
 /// Touches kept: enough to know what search saw a while ago.
 const TOUCHES: usize = 16;
 
@@ -86,9 +90,9 @@ impl Record {
     }
 
     /// Gives a property a value; the oldest one goes when there are too many.
-    pub(crate) fn set(&mut self, version: Version) {
+    pub(crate) fn set(&mut self, version: Version, depth: usize) {
         let same = |other: &&Version| other.slot == version.slot;
-        if self.versions.iter().filter(same).count() >= DEPTH {
+        if self.versions.iter().filter(same).count() >= depth {
             let oldest = self.versions.iter().position(|other| other.slot == version.slot);
             oldest.map(|at| self.versions.remove(at));
         }

@@ -1,10 +1,11 @@
 //! Writing records as JSON, straight into the answer's bytes.
 
 use super::account::Account;
-use super::associations::TypeAt;
+use super::associations::{Kind, TypeAt};
 use super::moment;
 use super::record::View;
 use super::schema::Slot;
+use serde_json::{Value, json};
 
 /// What to show of records beside their envelope.
 pub(crate) struct Shown {
@@ -23,6 +24,7 @@ pub(crate) struct Shown {
 pub(crate) struct Extra<'a> {
     pub(crate) trace_id: Option<&'a str>,
     pub(crate) new: Option<bool>,
+    pub(crate) warnings: &'a [Value],
 }
 
 impl Account {
@@ -65,6 +67,9 @@ impl Account {
             out.push_str(",\"objectWriteTraceId\":");
             push_text(out, trace_id);
         }
+        if !extra.warnings.is_empty() {
+            out.push_str(&format!(",\"warnings\":{}", json!(extra.warnings)));
+        }
         if !self.era.has_urls() {
             return out.push('}');
         }
@@ -90,7 +95,7 @@ impl Account {
                 results.extend(kinds.iter().map(|kind| {
                     format!(
                         "{{\"id\":\"{other}\",\"type\":\"{}\"}}",
-                        self.inline_name(at, *to, *kind)
+                        self.kind_name(at, *to, *kind)
                     )
                 }));
             }
@@ -132,13 +137,16 @@ impl Account {
 
     /// The name of a kind in inline associations: `contact_to_company`, or
     /// with `_unlabeled` when a primary kind exists beside it.
-    fn inline_name(&self, from: TypeAt, to: TypeAt, kind: u32) -> String {
+    pub(crate) fn kind_name(&self, from: TypeAt, to: TypeAt, kind: u32) -> String {
         let singular = |at: TypeAt| &self.tables[at].object_type.singular;
         let base = format!("{}_to_{}", singular(from), singular(to));
         let kinds = self.associations.kinds(from, to);
         match kinds.iter().find(|other| other.id == kind) {
-            Some(kind) if kind.category == "USER_DEFINED" => kind.name.clone(),
-            Some(kind) if kind.label.is_none() && kinds.len() > 1 => format!("{base}_unlabeled"),
+            Some(kind) if kind.is_own_label() => kind.name.clone(),
+            Some(kind) if kind.label.is_none() && kinds.iter().any(Kind::is_primary) => {
+                format!("{base}_unlabeled")
+            }
+            Some(kind) if kind.label.is_some() && !kind.is_primary() => kind.name.clone(),
             _ => base,
         }
     }

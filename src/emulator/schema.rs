@@ -14,6 +14,9 @@ use super::seed::plans_of;
 /// Where a property stands in its catalogue. Slots are never reused.
 pub(crate) type Slot = u16;
 
+/// The usual `dataSensitivity`.
+pub(crate) const NOT_SENSITIVE: &str = "non_sensitive";
+
 /// One choice of an enumeration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Choice {
@@ -46,6 +49,10 @@ pub(crate) struct Property {
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) archived: Option<i64>,
+    /// What its values are worked out from; they stay empty here.
+    pub(crate) formula: Option<String>,
+    /// `non_sensitive`, `sensitive` or `highly_sensitive`.
+    pub(crate) sensitivity: String,
     /// From when on records may use it.
     pub(crate) usable_from: i64,
     pub(crate) make: Make,
@@ -74,6 +81,8 @@ impl Property {
             created: now,
             updated: now,
             archived: None,
+            formula: None,
+            sensitivity: NOT_SENSITIVE.to_owned(),
             usable_from: now,
             make: Make::Nothing,
             salt: salt(name),
@@ -126,7 +135,7 @@ impl Property {
             "groupName": self.group,
             "options": options,
             "displayOrder": self.display_order,
-            "calculated": false,
+            "calculated": self.formula.is_some(),
             "externalOptions": self.owner,
             "archived": self.archived.is_some(),
             "hasUniqueValue": self.unique,
@@ -137,8 +146,11 @@ impl Property {
                 "readOnlyValue": self.read_only,
             },
             "formField": self.form_field,
-            "dataSensitivity": "non_sensitive",
+            "dataSensitivity": self.sensitivity,
         });
+        if let Some(formula) = &self.formula {
+            body["calculationFormula"] = json!(formula);
+        }
         if self.owner {
             body["referencedObjectType"] = json!("OWNER");
         }

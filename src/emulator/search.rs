@@ -113,6 +113,21 @@ struct Filter {
     subject: Subject,
     operator: Operator,
     operands: Vec<Operand>,
+    /// Whether a negation matches what has no value.
+    match_empty: bool,
+}
+
+/// Properties that cannot be filtered by; section 8 of the API reference.
+fn is_unfilterable(plural: &str, name: &str) -> bool {
+    let activity = matches!(
+        plural,
+        "calls" | "emails" | "meetings" | "notes" | "tasks" | "communications" | "postal_mail"
+    );
+    match name {
+        "hs_body_preview_html" => activity,
+        "hs_email_html" | "hs_body_preview" => plural == "emails",
+        _ => false,
+    }
 }
 
 impl Account {
@@ -145,6 +160,10 @@ impl Account {
         let records = live.map(|view| view.at(as_of)).collect();
         let next = (after + limit < total && limit > 0).then_some(after + limit);
         Ok(FoundPage { total: self.told_total(total, digest), records, next })
+    }
+
+    fn is_custom(&self, at: TypeAt) -> bool {
+        self.tables[at].object_type.custom.is_some()
     }
 
     /// The total that is told: one in eight searches is wrong by a few, each
@@ -213,10 +232,14 @@ impl Account {
         let name = request.property_name.as_str();
         let catalogue = &self.tables[at].catalogue;
         let (subject, kind) = match name.strip_prefix("associations.") {
+            // Not for custom objects, on either side.
             Some(other) => match self.type_at(other) {
-                Some(to) => (Subject::Associates(to), Kind::Number),
-                None => return Err(problem()),
+                Some(to) if !self.is_custom(at) && !self.is_custom(to) => {
+                    (Subject::Associates(to), Kind::Number)
+                }
+                _ => return Err(problem()),
             },
+            None if is_unfilterable(self.name_of(at), name) => return Err(problem()),
             None => match catalogue.find(name) {
                 Some((slot, property)) => (Subject::Property(slot), compared_as(property.kind)),
                 None => return Err(problem()),
@@ -244,10 +267,19 @@ impl Account {
         // String values are compared in lower case, but the operands of IN
         // are taken as they come: callers have to lower them.
         let as_is = matches!(operator, Operator::In | Operator::NotIn);
+        if kind == Kind::Moment
+            && self.rules.epoch_filter_fails
+            && wanted.iter().any(|text| moment::parse(&text.0) == Some(0))
+        {
+            return Err(Refusal::new(500, "internal error").into());
+        }
         let operands: Option<Vec<Operand>> =
             wanted.into_iter().map(|text| operand(kind, &text.0, as_is)).collect();
         match operands {
-            Some(operands) if enough => Ok(Filter { subject, operator, operands }),
+            Some(operands) if enough => {
+                let match_empty = self.rules.negations_match_empty;
+                Ok(Filter { subject, operator, operands, match_empty })
+            }
             _ => Err(problem()),
         }
     }
@@ -341,10 +373,11 @@ impl Operand {
 impl Filter {
     fn matches_value(&self, view: &View<'_>, slot: Slot) -> bool {
         let held = comparable(view, slot);
-        let none = matches!(
-            self.operator,
-            Operator::Neq | Operator::NotIn | Operator::HasNot | Operator::NotToken
-        );
+        let none = match self.operator {
+            Operator::HasNot => true,
+            Operator::Neq | Operator::NotIn | Operator::NotToken => self.match_empty,
+            _ => false,
+        };
         let Some(held) = held else { return none };
         let many = view.catalogue.at(slot).holds_many();
         let equal = |operand: &Operand| match (&held, operand) {
@@ -462,7 +495,8 @@ fn sort_by(found: &mut Vec<u64>, table: &Table, as_of: i64, slot: Slot, descendi
 }
 
 fn check_limits(request: &SearchRequest, limit: u64, after: u64) -> Result<(), Refused> {
-    let filters = request.filter_groups.iter().map(|group| group.filters.len());
+    let alone = Some(request.filters.len()).filter(|_| request.filter_groups.is_empty());
+    let filters = request.filter_groups.iter().map(|group| group.filters.len()).chain(alone);
     let too_many = filters.clone().sum::<usize>() > MOST_FILTERS;
     let refuse = |message: String| Err(Refusal::invalid(message).into());
     if request.filter_groups.len() > MOST_GROUPS {
@@ -479,7 +513,7 @@ fn check_limits(request: &SearchRequest, limit: u64, after: u64) -> Result<(), R
     if limit > MOST_RESULTS {
         return refuse(format!("limit must be less than or equal to {MOST_RESULTS}"));
     }
-    if after + limit > WALL {
+    if after.saturating_add(limit) > WALL {
         return refuse(format!("paging beyond {WALL} results is not supported"));
     }
     let long = |query: &String| query.chars().count() > LONGEST_QUERY;

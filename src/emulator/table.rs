@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use super::object_types::ObjectType;
-use super::record::{NOW, Record, Source, Version, View};
+use super::record::{NOW, Record, Source, Version, View, depth};
 use super::schema::{Catalogue, Slot};
 use super::seed::draw::{Draw, salt};
 use super::seed::ids::IdSpace;
@@ -187,10 +187,11 @@ impl Table {
         touch: bool,
     ) {
         let before: Vec<bool> = changes.iter().map(|change| self.holds(id, change)).collect();
+        let depth = depth(&self.object_type.plural);
         let record = self.changed_record(id);
         for ((slot, value), unchanged) in changes.into_iter().zip(before) {
             if !unchanged {
-                record.set(Version { slot, source, at, value: value.into() });
+                record.set(Version { slot, source, at, value: value.into() }, depth);
             }
         }
         if touch {
@@ -215,6 +216,13 @@ impl Table {
         let record = self.changed_record(id);
         *record = Record { born: record.born, purged: true, ..Record::default() };
         self.touch(id, at);
+    }
+
+    /// Forgets what records hold of a property.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        for record in self.changed.values_mut() {
+            record.versions.retain(|version| version.slot != slot);
+        }
     }
 
     /// Every record that has been changed or created.

@@ -26,6 +26,13 @@ impl Problem {
         Self { name: name.to_owned(), code, message: message.into() }
     }
 
+    /// A value that is none of the options.
+    pub(crate) fn bad_option(name: &str, text: &str, options: &[&str]) -> Self {
+        let options = options.join(", ");
+        let message = format!("{text} was not one of the allowed options: [{options}]");
+        Self::new(name, "INVALID_OPTION", message)
+    }
+
     /// A name that is no property.
     pub(crate) fn unknown(name: &str) -> Self {
         Self::new(name, "PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist"))
@@ -137,8 +144,7 @@ fn accept_choice(property: &Property, text: &str) -> Result<String, Problem> {
 }
 
 fn bad_option(property: &Property, text: &str, options: &[&str]) -> Problem {
-    let message = format!("{text} was not one of the allowed options: [{}]", options.join(", "));
-    Problem::new(&property.name, "INVALID_OPTION", message)
+    Problem::bad_option(&property.name, text, options)
 }
 
 fn accept_day(property: &Property, text: &str) -> Result<String, Problem> {
@@ -159,7 +165,29 @@ fn accept_day(property: &Property, text: &str) -> Result<String, Problem> {
     Err(Problem::new(&property.name, "INVALID_DATE", message))
 }
 
-fn day(millis: i64) -> String {
+/// Midnight of the day that a refused time falls on, for properties that hold
+/// days: 2026-09 takes it.
+pub(crate) fn midnight(property: &Property, text: &str) -> Option<i64> {
+    let wanted = property.kind == Kind::Day && !property.read_only && !has_margin(text);
+    let millis = moment::parse(text).filter(|_| wanted)?;
+    Some(millis - millis.rem_euclid(moment::DAY))
+}
+
+/// What 2026-09 says of a value that it kept otherwise than it was sent.
+pub(crate) fn normalised(name: &str, raw: &str, millis: i64) -> Value {
+    json!({
+        "category": "PROPERTY_VALUE_NORMALIZED",
+        "message": format!("The value of {name} was normalized to midnight UTC"),
+        "context": {
+            "propertyName": name,
+            "rawValue": raw,
+            "normalizedValue": millis.to_string(),
+        },
+    })
+}
+
+/// A day as it is kept.
+pub(crate) fn day(millis: i64) -> String {
     let mut day = String::with_capacity(10);
     moment::push_day(&mut day, millis);
     day

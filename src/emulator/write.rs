@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 use super::account::Account;
 use super::associations::TypeAt;
 use super::errors::Refusal;
+use super::paths::Edition;
+use super::pipelines::Pipeline;
 use super::record::{Source, View};
 use super::schema::Slot;
 use super::seed::STAGES;
@@ -26,6 +28,8 @@ pub(crate) enum Fault {
         writer: u64,
         holder: u64,
     },
+    /// The address was deleted for good.
+    Blocked(String),
     /// A create lacks what its type requires.
     Required(Vec<String>),
     /// An association of a create leads nowhere.
@@ -48,6 +52,10 @@ impl Fault {
                  value={value}}} on {writer}. {holder} already has that value.",
                 account.portal_id
             )),
+            // The block list is described, its words are not.
+            Self::Blocked(email) => {
+                Refusal::invalid(format!("{email} was permanently deleted and cannot be used"))
+            }
             Self::Required(names) => Refusal::invalid(format!(
                 "Error creating {shouted}. Some required properties were not set."
             ))
@@ -69,35 +77,68 @@ impl Fault {
 /// A record's changes, checked and in the form they are kept.
 pub(crate) type Draft = Vec<Change>;
 
+/// What a write comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) draft: Draft,
+    /// Values that were kept otherwise than they were sent; 2026-09 tells.
+    pub(crate) warnings: Vec<Value>,
+}
+
 impl Account {
-    /// Checks the values of a write to an existing record.
+    /// Checks the values of a person's write to an existing record.
     pub(crate) fn draft_update(
         &self,
         at: TypeAt,
         view: &View<'_>,
         properties: &Map<String, Value>,
     ) -> Result<Draft, Fault> {
-        let mut draft = self.accept_all(at, properties)?;
-        self.settle(at, Some(view), &mut draft);
-        self.check_unique(at, Some(view.id), &draft)?;
-        self.compute(at, Some(view), &mut draft);
-        Ok(draft)
+        Ok(self.check_update(at, view, properties, Edition::Legacy)?.draft)
     }
 
-    /// Checks the values of a create.
+    /// Checks the values of a person's create.
     pub(crate) fn draft_create(
         &self,
         at: TypeAt,
         properties: &Map<String, Value>,
     ) -> Result<Draft, Fault> {
-        let mut draft = self.accept_all(at, properties)?;
+        Ok(self.check_create(at, properties, Edition::Legacy)?.draft)
+    }
+
+    /// Checks the values of a write to an existing record.
+    pub(crate) fn check_update(
+        &self,
+        at: TypeAt,
+        view: &View<'_>,
+        properties: &Map<String, Value>,
+        edition: Edition,
+    ) -> Result<Checked, Fault> {
+        let Checked { mut draft, warnings } = self.accept_all(at, properties, edition)?;
+        self.settle(at, Some(view), &mut draft);
+        self.check_rules(at, Some(view), &draft, edition)?;
+        self.check_stage(at, Some(view), &draft)?;
+        self.check_unique(at, Some(view.id), &draft)?;
+        self.compute(at, Some(view), &mut draft);
+        Ok(Checked { draft, warnings })
+    }
+
+    /// Checks the values of a create.
+    pub(crate) fn check_create(
+        &self,
+        at: TypeAt,
+        properties: &Map<String, Value>,
+        edition: Edition,
+    ) -> Result<Checked, Fault> {
+        let Checked { mut draft, warnings } = self.accept_all(at, properties, edition)?;
         self.check_required(at, &draft)?;
+        self.check_rules(at, None, &draft, edition)?;
         self.settle(at, None, &mut draft);
         self.check_unique(at, None, &draft)?;
         self.fill_defaults(at, &mut draft);
+        self.check_stage(at, None, &draft)?;
         self.compute(at, None, &mut draft);
         draft.retain(|(_, value)| !value.is_empty());
-        Ok(draft)
+        Ok(Checked { draft, warnings })
     }
 
     /// Creates a record from a checked draft.
@@ -112,6 +153,10 @@ impl Account {
     /// Writes a checked draft to a record.
     pub(crate) fn update(&mut self, at: TypeAt, id: u64, draft: Draft, source: Source) {
         let now = self.clock.now();
+        let stage = self.tables[at].catalogue.find("dealstage").map(|(slot, _)| slot);
+        if draft.iter().any(|(slot, _)| Some(*slot) == stage) {
+            self.mark_associates_stale(at, id);
+        }
         self.remember_unique(at, id, &draft);
         self.tables[at].apply(id, draft, now, source, true);
     }
@@ -123,6 +168,7 @@ impl Account {
             Found::Live(view) | Found::Merged(view) => view.id,
             Found::Archived(_) | Found::Nothing => return,
         };
+        self.mark_associates_stale(at, id);
         self.tables[at].set_archived(id, Some(now), now);
     }
 
@@ -138,23 +184,112 @@ impl Account {
         table.candidates(slot, &wanted).into_iter().find(holds)
     }
 
-    fn accept_all(&self, at: TypeAt, properties: &Map<String, Value>) -> Result<Draft, Fault> {
+    fn accept_all(
+        &self,
+        at: TypeAt,
+        properties: &Map<String, Value>,
+        edition: Edition,
+    ) -> Result<Checked, Fault> {
         let catalogue = &self.tables[at].catalogue;
         let now = self.clock.now();
         let mut draft = Draft::with_capacity(properties.len());
-        let mut problems = Vec::new();
+        let (mut warnings, mut problems) = (Vec::new(), Vec::new());
         for (name, value) in properties {
             let Some(text) = text_of(value) else { continue };
             let found = catalogue.find(name).filter(|(_, property)| property.usable_from <= now);
-            match found {
-                None => problems.push(Problem::unknown(name)),
-                Some((slot, property)) => match values::accept(property, &text) {
-                    Ok(kept) => draft.push((slot, kept)),
-                    Err(problem) => problems.push(problem),
+            let Some((slot, property)) = found else {
+                problems.push(Problem::unknown(name));
+                continue;
+            };
+            match values::accept(property, &text) {
+                Ok(kept) => draft.push((slot, kept)),
+                Err(problem) => match values::midnight(property, &text) {
+                    Some(midnight) if edition == Edition::September2026 => {
+                        warnings.push(values::normalised(name, &text, midnight));
+                        draft.push((slot, values::day(midnight)));
+                    }
+                    _ => problems.push(problem),
                 },
             }
         }
-        if problems.is_empty() { Ok(draft) } else { Err(Fault::Values(problems)) }
+        match problems.is_empty() {
+            true => Ok(Checked { draft, warnings }),
+            false => Err(Fault::Values(problems)),
+        }
+    }
+
+    /// What an administrator demands; only 2026-09 heeds it.
+    fn check_rules(
+        &self,
+        at: TypeAt,
+        view: Option<&View<'_>>,
+        draft: &Draft,
+        edition: Edition,
+    ) -> Result<(), Fault> {
+        if edition != Edition::September2026 {
+            return Ok(());
+        }
+        let catalogue = &self.tables[at].catalogue;
+        let written = |name: &str| {
+            let slot = catalogue.find(name).map(|(slot, _)| slot)?;
+            draft.iter().find(|(other, _)| *other == slot).map(|(_, value)| value.clone())
+        };
+        let held = |name: &str| {
+            let kept = || view.and_then(|view| view.named(name));
+            written(name).or_else(kept).filter(|value| !value.is_empty())
+        };
+        let concerns = |name: &str| view.is_none() || written(name).is_some();
+        let plural = self.plural(at);
+        let mut problems = Vec::new();
+        for name in self.rules.required.get(plural).into_iter().flatten() {
+            if concerns(name) && held(name).is_none() {
+                let message = format!("A value for {name} must be provided");
+                problems.push(Problem::new(name, "MISSING_REQUIRED_PROPERTY", message));
+            }
+        }
+        for rule in self.rules.conditional.iter().filter(|rule| rule.object_type == plural) {
+            let (name, by) = (&rule.property, &rule.controlled_by);
+            let set = held(by);
+            let applies = set.is_some_and(|set| {
+                rule.values.is_empty() || set.split(';').any(|value| rule.values.contains(value))
+            });
+            if applies && (concerns(name) || concerns(by)) && held(name).is_none() {
+                let message = format!(
+                    "{name} is required because of a conditional property rule based on [{by}]"
+                );
+                problems.push(Problem::new(name, "MISSING_CONDITIONAL_REQUIRED_PROPERTY", message));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Fault::Values(problems)) }
+    }
+
+    /// A record's stage is one of its pipeline. A stage of no pipeline at all
+    /// was judged by the options already.
+    fn check_stage(&self, at: TypeAt, view: Option<&View<'_>>, draft: &Draft) -> Result<(), Fault> {
+        let [pipeline_name, stage_name] = stage_properties(self.plural(at));
+        let catalogue = &self.tables[at].catalogue;
+        let written = |name: &str| {
+            let slot = catalogue.find(name).map(|(slot, _)| slot)?;
+            draft.iter().find(|(other, _)| *other == slot).map(|(_, value)| value.clone())
+        };
+        if self.pipelines[at].is_empty()
+            || (written(pipeline_name).is_none() && written(stage_name).is_none())
+        {
+            return Ok(());
+        }
+        let held = |name: &str| written(name).or_else(|| view.and_then(|view| view.named(name)));
+        let (Some(pipeline), Some(stage)) = (held(pipeline_name), held(stage_name)) else {
+            return Ok(());
+        };
+        let live = || self.pipelines[at].iter().filter(|pipeline| !pipeline.archived);
+        let Some(own) = live().find(|other| other.id == pipeline) else { return Ok(()) };
+        let has = |pipeline: &Pipeline| pipeline.live_stages().any(|other| other.id == stage);
+        if stage.is_empty() || has(own) || !live().any(has) {
+            return Ok(());
+        }
+        let options: Vec<&str> = own.live_stages().map(|stage| stage.id.as_str()).collect();
+        let problem = Problem::bad_option(stage_name, &stage, &options);
+        Err(Fault::Values(vec![problem]))
     }
 
     /// What becomes of values that depend on what the record holds.
@@ -199,7 +334,12 @@ impl Account {
             return Err(Fault::Required(either.iter().map(|name| (*name).to_owned()).collect()));
         }
         let required = table.object_type.required.iter();
-        let missing: Vec<String> = required.filter(|name| !set(name)).cloned().collect();
+        let mut missing: Vec<String> = required.filter(|name| !set(name)).cloned().collect();
+        let live = self.pipelines[at].iter().filter(|pipeline| !pipeline.archived).count();
+        let which = self.plural(at) == "deals" && live > 1 && self.rules.deals_name_their_pipeline;
+        if which && !set("pipeline") {
+            missing.push("pipeline".to_owned());
+        }
         if missing.is_empty() { Ok(()) } else { Err(Fault::Required(missing)) }
     }
 
@@ -214,6 +354,10 @@ impl Account {
             };
             let Some(unique) = slots else { continue };
             for value in values {
+                let blocked = Some(unique) == email && self.blocked_emails.contains(value);
+                if blocked && self.rules.purged_emails_blocked {
+                    return Err(Fault::Blocked(value.to_owned()));
+                }
                 let holder = self.holder(at, unique, value).map(|view| view.id);
                 let Some(holder) = holder.filter(|holder| Some(*holder) != writer) else {
                     continue;
@@ -274,6 +418,14 @@ impl Account {
 
     fn plural(&self, at: TypeAt) -> &str {
         &self.tables[at].object_type.plural
+    }
+}
+
+/// The properties that hold a record's pipeline and stage.
+pub(crate) fn stage_properties(plural: &str) -> [&'static str; 2] {
+    match plural {
+        "deals" => ["pipeline", "dealstage"],
+        _ => ["hs_pipeline", "hs_pipeline_stage"],
     }
 }
 

@@ -47,6 +47,9 @@ pub(super) fn prepare(
     }
     let Route::To(endpoint) = route else { return Ok(()) };
     let mut account = shared.write();
+    // Of two readings of a rule, a recording shows which one is true.
+    account.rules.deals_name_their_pipeline = false;
+    account.rules.epoch_filter_fails = false;
     let mut stage = Stager { account: &mut account, call, recorded: &recorded, exchange };
     stage.contradiction(endpoint)?;
     stage.add_custom_types();
@@ -156,6 +159,9 @@ impl Stager<'_> {
             {
                 let name = self.call.name(1).to_owned();
                 self.property(of, &name, None);
+                if let Some(property) = self.account.tables[of].catalogue.find_mut(&name) {
+                    property.custom = true;
+                }
             }
             _ if endpoint.label().starts_with("lists.") => self.lists(endpoint),
             _ => {}

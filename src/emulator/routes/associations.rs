@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::objects::{KindRequest, Reference, record_text};
-use super::{Batch, type_of};
+use super::{Batch, associations_v3, batch_status, type_of};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
 use crate::emulator::call::{Answer, Call, Reply, Text};
@@ -21,6 +21,9 @@ const PAGE: usize = 500;
 
 /// `POST …/batch/read`
 pub(super) fn batch_read(account: &Account, call: &Call) -> Answer {
+    if associations_v3::is_asked(call) {
+        return associations_v3::read(account, call);
+    }
     #[derive(Deserialize)]
     struct Input {
         id: Text,
@@ -50,11 +53,17 @@ pub(super) fn batch_read(account: &Account, call: &Call) -> Answer {
         results.push(result);
     }
     account.shuffle(&mut results);
-    Ok(batch_reply(account, 200, results, errors))
+    Ok(batch_reply(account, call, 200, results, errors))
 }
 
 /// `GET /crm/v4/objects/{from}/{id}/associations/{to}`
 pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
+    if associations_v3::is_asked(call) {
+        return associations_v3::of_record(account, call);
+    }
+    if call.edition == Edition::September2026 && !account.rules.september_lists_associations {
+        return Err(Refusal::not_found(call.json_wanted).into());
+    }
     let from = type_of(account, call.name(0))?;
     let to = type_of(account, call.name(2))?;
     let id =
@@ -81,13 +90,17 @@ struct PairRequest {
 
 /// `POST …/batch/create`
 pub(super) fn batch_create(account: &mut Account, call: &Call) -> Answer {
+    if associations_v3::is_asked(call) {
+        return associations_v3::create(account, call);
+    }
+    check_permission(account, call)?;
     let (from, to) = pair_of_types(account, call)?;
     let request: Batch<PairRequest> = call.json()?;
     check_size(request.inputs.len(), MOST_CREATED)?;
     let (mut results, mut errors) = (Vec::new(), Vec::new());
     for input in &request.inputs {
         let kinds: Vec<u32> = input.types.iter().map(|kind| kind.association_type_id).collect();
-        match checked_pair(account, from, to, input, &kinds) {
+        match checked_pair(account, from, to, (&input.from, &input.to), &kinds) {
             Ok((id, other)) => {
                 account.associate(from, id, to, other, &kinds);
                 results.push(created(account, from, id, to, other, &kinds));
@@ -97,26 +110,31 @@ pub(super) fn batch_create(account: &mut Account, call: &Call) -> Answer {
     }
     account.shuffle(&mut results);
     let status = if call.edition == Edition::September2026 { 200 } else { 201 };
-    Ok(batch_reply(account, status, results, errors))
+    Ok(batch_reply(account, call, status, results, errors))
 }
 
 /// `POST …/batch/associate/default`
 pub(super) fn batch_default(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     let (from, to) = pair_of_types(account, call)?;
     let request: Batch<PairRequest> = call.json()?;
     check_size(request.inputs.len(), MOST_CREATED)?;
     let (mut results, mut errors) = (Vec::new(), Vec::new());
     for input in &request.inputs {
-        match checked_pair(account, from, to, input, &[]) {
+        match checked_pair(account, from, to, (&input.from, &input.to), &[]) {
             Ok((id, other)) => results.extend(make_default(account, from, id, to, other)),
             Err(message) => errors.push(invalid_entry(&message)),
         }
     }
-    Ok(batch_reply(account, 200, results, errors))
+    Ok(batch_reply(account, call, 200, results, errors))
 }
 
 /// `POST …/batch/archive`
 pub(super) fn batch_archive(account: &mut Account, call: &Call) -> Answer {
+    if associations_v3::is_asked(call) {
+        return associations_v3::archive(account, call);
+    }
+    check_permission(account, call)?;
     #[derive(Deserialize)]
     struct Input {
         from: Reference,
@@ -137,11 +155,12 @@ pub(super) fn batch_archive(account: &mut Account, call: &Call) -> Answer {
 
 /// `POST …/batch/labels/archive`
 pub(super) fn labels_archive(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     let (from, to) = pair_of_types(account, call)?;
     let request: Batch<PairRequest> = call.json()?;
     for input in &request.inputs {
         let kinds: Vec<u32> = input.types.iter().map(|kind| kind.association_type_id).collect();
-        if let Ok((id, other)) = checked_pair(account, from, to, input, &kinds) {
+        if let Ok((id, other)) = checked_pair(account, from, to, (&input.from, &input.to), &kinds) {
             account.unlabel(from, id, to, other, &kinds);
         }
     }
@@ -150,21 +169,19 @@ pub(super) fn labels_archive(account: &mut Account, call: &Call) -> Answer {
 
 /// `PUT …/associations/default/{to}/{toId}`
 pub(super) fn pair_default(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     let (from, id, to, other) = pair_of_path(account, call)?;
     let results = make_default(account, from, id, to, other);
-    Ok(batch_reply(account, 200, results, Vec::new()))
+    Ok(batch_reply(account, call, 200, results, Vec::new()))
 }
 
 /// `PUT …/associations/{to}/{toId}`
 pub(super) fn pair_create(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     let (from, id, to, other) = pair_of_path(account, call)?;
     let kinds: Vec<KindRequest> = call.json()?;
     let kinds: Vec<u32> = kinds.iter().map(|kind| kind.association_type_id).collect();
-    if let Some(kind) =
-        kinds.iter().find(|kind| account.associations.kind(from, to, **kind).is_none())
-    {
-        return Err(Refusal::invalid(format!("Association type {kind} does not exist")).into());
-    }
+    check_kinds(account, (from, id, to, other), &kinds).map_err(Refusal::invalid)?;
     account.associate(from, id, to, other, &kinds);
     Ok(Reply::json(201, &created(account, from, id, to, other, &kinds)))
 }
@@ -172,12 +189,9 @@ pub(super) fn pair_create(account: &mut Account, call: &Call) -> Answer {
 /// `PUT /crm/v3/objects/{from}/{id}/associations/{to}/{toId}/{type}`, version
 /// 3: the type is a name or a number, and the answer is the record.
 pub(super) fn pair_create_named(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     let (from, id, to, other) = pair_of_path(account, call)?;
-    let kind = call
-        .name(4)
-        .parse()
-        .ok()
-        .filter(|kind| account.associations.kind(from, to, *kind).is_some());
+    let kind = account.kind_named(from, to, call.name(4));
     account.associate(from, id, to, other, kind.as_slice());
     let shown = Shown {
         slots: account.tables[from].catalogue.select(std::iter::empty()),
@@ -192,53 +206,18 @@ pub(super) fn pair_create_named(account: &mut Account, call: &Call) -> Answer {
 
 /// `DELETE …/associations/{to}/{toId}`, with or without a type behind
 pub(super) fn pair_archive(account: &mut Account, call: &Call) -> Answer {
+    check_permission(account, call)?;
     if let Ok((from, id, to, other)) = pair_of_path(account, call) {
-        account.dissociate(from, id, to, other);
+        match account.kind_named(from, to, call.name(4)) {
+            Some(kind) => account.unlabel(from, id, to, other, &[kind]),
+            None => account.dissociate(from, id, to, other),
+        }
     }
     Ok(Reply::nothing())
 }
 
-/// `GET …/labels`
-pub(super) fn labels(account: &Account, call: &Call) -> Answer {
-    let (from, to) = pair_of_types(account, call)?;
-    let kinds = account.associations.kinds(from, to);
-    let results: Vec<Value> = kinds
-        .iter()
-        .map(|kind| json!({"category": kind.category, "typeId": kind.id, "label": kind.label}))
-        .collect();
-    Ok(Reply::json(200, &json!({"results": results})))
-}
-
-/// `POST …/labels`
-pub(super) fn label_create(account: &mut Account, call: &Call) -> Answer {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Request {
-        name: String,
-        label: String,
-        #[serde(default)]
-        inverse_label: Option<String>,
-    }
-    let (from, to) = pair_of_types(account, call)?;
-    let request: Request = call.json()?;
-    if request.name.contains('-') || request.name.starts_with(|first: char| first.is_ascii_digit())
-    {
-        return Err(Refusal::invalid(format!("Invalid association name: {}", request.name)).into());
-    }
-    let ids = account.associations.new_kind_ids();
-    let label = Some(request.label.as_str());
-    account.associations.add_pair(from, to, ids, "USER_DEFINED", &request.name, label);
-    if let Some(inverse) = &request.inverse_label {
-        account.associations.relabel(to, from, ids[1], inverse);
-    }
-    let entry =
-        |id: u32, label: &str| json!({"category": "USER_DEFINED", "typeId": id, "label": label});
-    let inverse = request.inverse_label.as_deref().unwrap_or(&request.label);
-    let results = [entry(ids[0], &request.label), entry(ids[1], inverse)];
-    Ok(Reply::json(200, &json!({"results": results})))
-}
-
-fn pair_of_types(account: &Account, call: &Call) -> Result<(TypeAt, TypeAt), Refused> {
+/// The two object types that a path names first.
+pub(super) fn pair_of_types(account: &Account, call: &Call) -> Result<(TypeAt, TypeAt), Refused> {
     Ok((type_of(account, call.name(0))?, type_of(account, call.name(1))?))
 }
 
@@ -252,25 +231,54 @@ fn pair_of_path(account: &Account, call: &Call) -> Result<(TypeAt, u64, TypeAt, 
 }
 
 /// Both ids of a pair, or what is wrong with it.
-fn checked_pair(
+pub(super) fn checked_pair(
     account: &Account,
     from: TypeAt,
     to: TypeAt,
-    pair: &PairRequest,
+    (from_side, to_side): (&Reference, &Reference),
     kinds: &[u32],
 ) -> Result<(u64, u64), String> {
     let live = |at: TypeAt, id: &str| {
         let shouted = account.tables[at].object_type.shouted();
         account.live_id(at, id).ok_or_else(|| format!("{shouted}={id} is not valid"))
     };
-    let (id, other) = (live(from, &pair.from.id.0)?, live(to, &pair.to.id.0)?);
+    let (id, other) = (live(from, &from_side.id.0)?, live(to, &to_side.id.0)?);
     if from == to && id == other {
         return Err(format!("Object {id} cannot be associated to itself ({id})"));
     }
-    let unknown = kinds.iter().find(|kind| account.associations.kind(from, to, **kind).is_none());
-    match unknown {
-        Some(kind) => Err(format!("Association type {kind} does not exist")),
-        None => Ok((id, other)),
+    check_kinds(account, (from, id, to, other), kinds)?;
+    Ok((id, other))
+}
+
+/// What is wrong with the kinds of a pair: unknown, or one too many for the
+/// record.
+fn check_kinds(
+    account: &Account,
+    (from, id, to, other): (TypeAt, u64, TypeAt, u64),
+    kinds: &[u32],
+) -> Result<(), String> {
+    for kind in kinds {
+        if account.associations.kind(from, to, *kind).is_none() {
+            return Err(format!("Association type {kind} does not exist"));
+        }
+        let Some(most) = account.associations.limit(from, to, *kind) else { continue };
+        let all = account.associates(from, id, to);
+        let same =
+            |(associate, held): &(&u64, &Vec<u32>)| **associate != other && held.contains(kind);
+        if all.iter().filter(same).count() as u64 >= most {
+            return Err(format!(
+                "Object {id} has {most} associations of type {kind}, which is the limit"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// 2026-09 checks whether the user may edit associations.
+pub(super) fn check_permission(account: &Account, call: &Call) -> Result<(), Refused> {
+    match account.rules.associations_denied && call.edition == Edition::September2026 {
+        true => Err(Refusal::new(403, "Missing 'Edit Associations' permission.").into()),
+        false => Ok(()),
     }
 }
 
@@ -359,7 +367,8 @@ fn created(
     })
 }
 
-fn none_associated(account: &Account, from: TypeAt, id: &str, to: TypeAt) -> Value {
+/// The entry for a record that is associated with none.
+pub(super) fn none_associated(account: &Account, from: TypeAt, id: &str, to: TypeAt) -> Value {
     let (from, to) =
         (&account.tables[from].object_type.singular, &account.tables[to].object_type.singular);
     json!({
@@ -381,11 +390,13 @@ fn bad_identifier(id: &str) -> Value {
     })
 }
 
-fn invalid_entry(message: &str) -> Value {
+/// The entry for a pair that cannot be.
+pub(super) fn invalid_entry(message: &str) -> Value {
     json!({"status": "error", "category": "VALIDATION_ERROR", "message": message})
 }
 
-fn check_size(inputs: usize, most: usize) -> Result<(), Refused> {
+/// Refuses a batch that is too large.
+pub(super) fn check_size(inputs: usize, most: usize) -> Result<(), Refused> {
     if inputs <= most {
         return Ok(());
     }
@@ -400,14 +411,21 @@ fn archived_reply(account: &Account, call: &Call) -> Reply {
     match call.edition {
         Edition::Legacy => Reply::nothing(),
         Edition::March2026 | Edition::September2026 => {
-            batch_reply(account, 200, Vec::new(), Vec::new())
+            batch_reply(account, call, 200, Vec::new(), Vec::new())
         }
     }
 }
 
-fn batch_reply(account: &Account, status: u16, results: Vec<Value>, errors: Vec<Value>) -> Reply {
+/// A batch answer, `COMPLETE` always.
+pub(super) fn batch_reply(
+    account: &Account,
+    call: &Call,
+    status: u16,
+    results: Vec<Value>,
+    errors: Vec<Value>,
+) -> Reply {
     let mut body = json!({"status": "COMPLETE", "results": results});
-    let status = if errors.is_empty() { status } else { 207 };
+    let status = batch_status(account, call, status, !errors.is_empty());
     if !errors.is_empty() {
         body["numErrors"] = json!(errors.len());
         body["errors"] = json!(errors);

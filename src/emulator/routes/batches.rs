@@ -9,17 +9,19 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::associations::check_permission;
 use super::objects::{CreateRequest, Reference, echo, history_slots, select};
-use super::{Batch, type_of};
+use super::{Batch, batch_status, type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
 use crate::emulator::call::{Answer, Call, Reply, Text};
 use crate::emulator::errors::{Refusal, Refused};
+use crate::emulator::paths::Edition;
 use crate::emulator::record::{Source, View};
 use crate::emulator::render::{Extra, Shown, push_batch_times};
 use crate::emulator::schema::Slot;
 use crate::emulator::table::Found;
-use crate::emulator::write::{Draft, Fault};
+use crate::emulator::write::{Checked, Fault};
 
 const MOST: usize = 100;
 const MOST_WITH_HISTORY: usize = 50;
@@ -52,7 +54,9 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     let mut missing = Vec::new();
     for input in &request.inputs {
         match sought(account, at, &input.id.0, request.id_property.as_deref())? {
-            Sought::Found(view) if view.archived().is_some() == archived => {
+            Sought::Found(view)
+                if view.archived().is_some() == archived && !account.is_past_recycling(&view) =>
+            {
                 views.insert(view.id, view);
             }
             // Ids that were merged away are no error: they are just not there.
@@ -71,12 +75,12 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
         true => Vec::new(),
         false => vec![could_not_get(account, at, &missing, &[])],
     };
-    Ok(batch_reply(account, 200, texts.collect(), errors))
+    Ok(batch_reply(account, call, 200, texts.collect(), errors))
 }
 
 /// `POST …/batch/create`
 pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     let request: Batch<CreateRequest> = call.json()?;
     check_size(request.inputs.len(), false)?;
     let traces: Vec<Option<String>> =
@@ -85,20 +89,23 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
 
     let mut errors = Vec::new();
     let mut texts = Vec::new();
+    if request.inputs.iter().any(|input| input.associations.is_some()) {
+        check_permission(account, call)?;
+    }
     if !all_traced {
-        refuse_any_fault(account, at, &request.inputs)?;
+        refuse_any_fault(account, at, &request.inputs, call.edition)?;
     }
     for (input, trace) in request.inputs.into_iter().zip(traces) {
         let links = input.associations.unwrap_or_default();
         let checked = account
-            .draft_create(at, &input.properties)
-            .and_then(|draft| Ok((draft, account.check_links(at, &links)?)));
+            .check_create(at, &input.properties, call.edition)
+            .and_then(|checked| Ok((checked, account.check_links(at, &links)?)));
         match checked {
-            Ok((draft, links)) => {
+            Ok((Checked { draft, warnings }, links)) => {
                 let written: Vec<Slot> = draft.iter().map(|(slot, _)| *slot).collect();
                 let id = account.create(at, draft, Source::Api);
                 account.link(at, id, links);
-                let extra = Extra { trace_id: trace.as_deref(), new: None };
+                let extra = Extra { trace_id: trace.as_deref(), new: None, warnings: &warnings };
                 texts.push(echo(account, at, id, written, &extra));
             }
             Err(fault) => {
@@ -107,7 +114,7 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
         }
     }
     account.shuffle(&mut texts);
-    Ok(batch_reply(account, 201, texts, errors))
+    Ok(batch_reply(account, call, 201, texts, errors))
 }
 
 /// Without trace ids nothing is written unless everything can be.
@@ -115,16 +122,17 @@ fn refuse_any_fault(
     account: &Account,
     at: TypeAt,
     inputs: &[CreateRequest],
+    edition: Edition,
 ) -> Result<(), Refused> {
     let email = account.tables[at].catalogue.find("email").map(|(slot, _)| slot);
     let mut emails = HashSet::new();
     for input in inputs {
         let links = input.associations.as_deref().unwrap_or_default();
-        let draft = account
-            .draft_create(at, &input.properties)
-            .and_then(|draft| account.check_links(at, links).map(|_| draft))
+        let checked = account
+            .check_create(at, &input.properties, edition)
+            .and_then(|checked| account.check_links(at, links).map(|_| checked))
             .map_err(|fault| fault.refusal(account, at))?;
-        let own = draft.into_iter().find(|(slot, _)| Some(*slot) == email);
+        let own = checked.draft.into_iter().find(|(slot, _)| Some(*slot) == email);
         if own.is_some_and(|(_, email)| !emails.insert(email)) {
             return Err(Refusal::new(409, "Contact already exists").category("CONFLICT").into());
         }
@@ -146,8 +154,8 @@ struct WriteRequest {
 
 /// What becomes of one input.
 enum Step {
-    Update(u64, Draft),
-    Create(Draft),
+    Update(u64, Checked),
+    Create(Checked),
     Faulty(Fault),
     Missing,
     /// Merged away, or an email where an id should be: nothing happens, and
@@ -157,6 +165,7 @@ enum Step {
 
 /// `POST …/batch/update`
 pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
+    let edition = call.edition;
     let plan = |account: &Account, at: TypeAt, input: &WriteRequest| {
         let named = input.id_property.as_deref();
         if let Some(name) = named {
@@ -170,7 +179,9 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
             return Ok(Step::Silent);
         }
         Ok(match sought(account, at, &input.id.0, named)? {
-            Sought::Found(view) if view.is_live() => step_update(account, at, &view, input),
+            Sought::Found(view) if view.is_live() => {
+                step_update(account, at, &view, input, edition)
+            }
             Sought::MergedAway => Step::Silent,
             _ => Step::Missing,
         })
@@ -180,28 +191,41 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
 
 /// `POST …/batch/upsert`
 pub(super) fn upsert(account: &mut Account, call: &Call) -> Answer {
+    let edition = call.edition;
     let plan = |account: &Account, at: TypeAt, input: &WriteRequest| {
         let Some(name) = input.id_property.as_deref() else {
             return Ok(match sought(account, at, &input.id.0, None)? {
-                Sought::Found(view) if view.is_live() => step_update(account, at, &view, input),
+                Sought::Found(view) if view.is_live() => {
+                    step_update(account, at, &view, input, edition)
+                }
                 _ => return Err(non_unique(account, at, "hs_object_id")),
             });
         };
         let slot = account.unique_slot(at, name, "update/upsert")?;
         if let Some(view) = account.holder(at, slot, &input.id.0) {
-            return Ok(step_update(account, at, &view, input));
+            return Ok(step_update(account, at, &view, input, edition));
         }
         let mut properties = input.properties.clone();
         properties.entry(name).or_insert_with(|| json!(input.id.0));
-        Ok(match account.draft_create(at, &properties) {
-            Ok(draft) => Step::Create(draft),
+        // An upsert brings no associations, and a lead cannot be without.
+        let created = account
+            .check_create(at, &properties, edition)
+            .and_then(|checked| account.check_links(at, &[]).map(|_| checked));
+        Ok(match created {
+            Ok(checked) => Step::Create(checked),
             Err(fault) => Step::Faulty(fault),
         })
     };
     write_batch(account, call, true, plan)
 }
 
-fn step_update(account: &Account, at: TypeAt, view: &View<'_>, input: &WriteRequest) -> Step {
+fn step_update(
+    account: &Account,
+    at: TypeAt,
+    view: &View<'_>,
+    input: &WriteRequest,
+    edition: Edition,
+) -> Step {
     let mut properties = input.properties.clone();
     // The key names the record; a secondary address must not become primary.
     if let Some(name) = &input.id_property
@@ -212,8 +236,8 @@ fn step_update(account: &Account, at: TypeAt, view: &View<'_>, input: &WriteRequ
     {
         properties.remove(name);
     }
-    match account.draft_update(at, view, &properties) {
-        Ok(draft) => Step::Update(view.id, draft),
+    match account.check_update(at, view, &properties, edition) {
+        Ok(checked) => Step::Update(view.id, checked),
         Err(fault) => Step::Faulty(fault),
     }
 }
@@ -224,7 +248,7 @@ fn write_batch(
     upsert: bool,
     plan: impl Fn(&Account, TypeAt, &WriteRequest) -> Result<Step, Refused>,
 ) -> Answer {
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     let request: Batch<WriteRequest> = call.json()?;
     check_size(request.inputs.len(), false)?;
     check_distinct(&request.inputs)?;
@@ -240,17 +264,19 @@ fn write_batch(
     let (mut missing, mut missing_traces) = (Vec::new(), Vec::new());
     for input in &request.inputs {
         let trace = text(&input.object_write_trace_id);
-        let mut extra = Extra { trace_id: trace.as_deref(), new: upsert.then_some(false) };
+        let trace_id = trace.as_deref();
         match plan(account, at, input)? {
-            Step::Update(id, draft) => {
+            Step::Update(id, Checked { draft, warnings }) => {
+                let new = upsert.then_some(false);
+                let extra = Extra { trace_id, new, warnings: &warnings };
                 let written = draft.iter().map(|(slot, _)| *slot).collect();
                 account.update(at, id, draft, Source::Api);
                 texts.push(echo(account, at, id, with_key(account, at, input, written), &extra));
             }
-            Step::Create(draft) => {
+            Step::Create(Checked { draft, warnings }) => {
+                let extra = Extra { trace_id, new: Some(true), warnings: &warnings };
                 let written = draft.iter().map(|(slot, _)| *slot).collect();
                 let id = account.create(at, draft, Source::Api);
-                extra.new = Some(true);
                 texts.push(echo(account, at, id, written, &extra));
             }
             Step::Faulty(fault) => {
@@ -267,7 +293,7 @@ fn write_batch(
         errors.push(could_not_get(account, at, &missing, &missing_traces));
     }
     account.shuffle(&mut texts);
-    Ok(batch_reply(account, 200, texts, errors))
+    Ok(batch_reply(account, call, 200, texts, errors))
 }
 
 /// The key property is echoed even when it was only the key.
@@ -284,7 +310,7 @@ fn with_key(
 
 /// `POST …/batch/archive`: 204 whatever the ids are.
 pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     let request: Batch<Reference> = call.json()?;
     check_size(request.inputs.len(), false)?;
     for input in &request.inputs {
@@ -376,9 +402,15 @@ fn could_not_get(account: &Account, at: TypeAt, ids: &[String], traces: &[String
     entry
 }
 
-/// A batch answer: 207 as soon as there is an error, `COMPLETE` always.
-fn batch_reply(account: &Account, status: u16, results: Vec<String>, errors: Vec<Value>) -> Reply {
-    let status = if errors.is_empty() { status } else { 207 };
+/// A batch answer, `COMPLETE` always.
+fn batch_reply(
+    account: &Account,
+    call: &Call,
+    status: u16,
+    results: Vec<String>,
+    errors: Vec<Value>,
+) -> Reply {
+    let status = batch_status(account, call, status, !errors.is_empty());
     let mut out = format!("{{\"status\":\"COMPLETE\",\"results\":[{}]", results.join(","));
     if !errors.is_empty() {
         out.push_str(&format!(",\"numErrors\":{},\"errors\":{}", errors.len(), json!(errors)));

@@ -4,16 +4,22 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::type_of;
+use super::{Batch, type_of};
 use crate::emulator::account::Account;
+use crate::emulator::associations::TypeAt;
 use crate::emulator::call::{Answer, Call, Reply, Text};
 use crate::emulator::errors::{Refusal, Refused};
 use crate::emulator::lists::{List, Processing};
 use crate::emulator::moment;
+use crate::emulator::paths::Edition;
 
 const PAGE: u64 = 100;
 const LARGEST_PAGE: u64 = 250;
 const SEARCH_PAGE: u64 = 20;
+const LARGEST_SEARCH_PAGE: u64 = 500;
+/// Ids that can be mapped at once, members that one list takes from another.
+const MOST_MAPPED: usize = 10_000;
+const MOST_TAKEN: usize = 100_000;
 
 /// `POST /crm/v3/lists`: 200, not 201.
 pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
@@ -44,11 +50,14 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
         .into());
     };
     let of = type_of(account, &type_id)?;
+    let type_id = account.tables[of].object_type.type_id.clone();
     let processing = Processing::of_wire(&processing)
         .ok_or_else(|| Refusal::invalid(format!("Unknown processingType: {processing}")))?;
-    if account.lists.values().any(|list| list.name == name && list.of == of) {
-        let message = format!("A list named '{name}' already exists.");
-        return Err(Refusal::invalid(message).sub_category("ILS.DUPLICATE_LIST_NAMES").into());
+    check_name(account, of, &name, None)?;
+    // Which filters there are decides who is on it.
+    if processing == Processing::Dynamic && request.filter_branch.is_none() {
+        let message = "A filterBranch is required for lists of processing type DYNAMIC";
+        return Err(Refusal::invalid(message).into());
     }
     let now = account.now();
     let id = account.new_list_id();
@@ -66,6 +75,15 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     let body = json!({"list": list.to_json()});
     account.lists.insert(id, list);
     Ok(Reply::json(200, &body))
+}
+
+fn check_name(account: &Account, of: TypeAt, name: &str, own: Option<u64>) -> Result<(), Refused> {
+    let same = |list: &List| list.name == name && list.of == of && Some(list.id) != own;
+    if account.lists.values().any(same) {
+        let message = format!("A list named '{name}' already exists.");
+        return Err(Refusal::invalid(message).sub_category("ILS.DUPLICATE_LIST_NAMES").into());
+    }
+    Ok(())
 }
 
 /// A filter branch as it comes back: with the operators filled in.
@@ -126,6 +144,10 @@ pub(super) fn by_name(account: &Account, call: &Call) -> Answer {
 /// `PUT /crm/v3/lists/{listId}/update-list-name?listName=`
 pub(super) fn rename(account: &mut Account, call: &Call) -> Answer {
     let now = account.now();
+    let (id, of) = (find(account, call.name(0))?.id, find(account, call.name(0))?.of);
+    if let Some(name) = call.query("listName") {
+        check_name(account, of, &name, Some(id))?;
+    }
     let list = find_mut(account, call.name(0))?;
     list.name = call.query("listName").unwrap_or(std::mem::take(&mut list.name));
     list.updated = now;
@@ -135,8 +157,69 @@ pub(super) fn rename(account: &mut Account, call: &Call) -> Answer {
 /// `DELETE /crm/v3/lists/{listId}`
 pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
     let id = find(account, call.name(0))?.id;
-    account.lists.remove(&id);
+    let list = account.lists.remove(&id);
+    account.archived_lists.extend(list.map(|list| (id, list)));
     Ok(Reply::nothing())
+}
+
+/// `PUT /crm/v3/lists/{listId}/restore`
+pub(super) fn restore(account: &mut Account, call: &Call) -> Answer {
+    let id = call.name(0).parse().unwrap_or_default();
+    if !account.lists.contains_key(&id) {
+        let list = account.archived_lists.remove(&id).ok_or_else(|| unknown(call.name(0)))?;
+        account.lists.insert(id, list);
+    }
+    Ok(Reply::nothing())
+}
+
+/// `PUT /crm/v3/lists/{listId}/update-list-filters`: of lists that have some.
+/// The emulator keeps filters and counts nobody in by them.
+pub(super) fn update_filters(account: &mut Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        filter_branch: Value,
+    }
+    let request: Request = call.json()?;
+    let now = account.now();
+    let list = find_mut(account, call.name(0))?;
+    if list.processing != Processing::Dynamic {
+        let message = format!("List {} has no filters that could be changed.", list.id);
+        return Err(Refusal::invalid(message).into());
+    }
+    list.filter_branch = Some(completed(request.filter_branch));
+    list.updated = now;
+    Ok(Reply::json(200, &json!({"updatedList": list.to_json()})))
+}
+
+/// `GET /crm/v3/lists/idmapping?legacyListId=`: here old ids are new ids.
+pub(super) fn id_mapping(account: &Account, call: &Call) -> Answer {
+    let legacy = call.query("legacyListId").unwrap_or_default();
+    let list = find(account, &legacy)?;
+    Ok(Reply::json(200, &mapping(list)))
+}
+
+/// `POST /crm/v3/lists/idmapping`
+pub(super) fn id_mappings(account: &Account, call: &Call) -> Answer {
+    let ids = bare_ids(call)?;
+    if ids.len() > MOST_MAPPED {
+        let message = format!("At most {MOST_MAPPED} ids can be mapped at once");
+        return Err(Refusal::invalid(message).into());
+    }
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for id in &ids {
+        match find(account, &id.0) {
+            Ok(list) => found.push(mapping(list)),
+            Err(_) => missing.push(id.0.clone()),
+        }
+    }
+    let body = json!({"legacyListIdsToIdsMapping": found, "missingLegacyListIds": missing});
+    Ok(Reply::json(200, &body))
+}
+
+fn mapping(list: &List) -> Value {
+    let id = list.id.to_string();
+    json!({"legacyListId": id, "listId": id})
 }
 
 /// `POST /crm/v3/lists/search`: pages by offset, not by cursor.
@@ -148,8 +231,9 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
         query: Option<String>,
         count: Option<u64>,
         offset: Option<u64>,
-        list_ids: Vec<Text>,
-        processing_types: Vec<String>,
+        list_ids: Option<Vec<Text>>,
+        processing_types: Option<Vec<String>>,
+        sort: Option<String>,
         object_type_id: Option<String>,
     }
     if call.body.is_empty() {
@@ -158,21 +242,41 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
             .into());
     }
     let request: Request = call.json()?;
+    if call.edition == Edition::September2026 {
+        let named = [
+            ("listIds", request.list_ids.is_some()),
+            ("processingTypes", request.processing_types.is_some()),
+        ];
+        let unset: Vec<&str> =
+            named.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
+        if !unset.is_empty() {
+            return Err(Refusal::invalid(format!(
+                "Invalid input JSON on line 1, column {}. Some required fields were not set: [{}]",
+                call.body.len(),
+                unset.join(", ")
+            ))
+            .into());
+        }
+    }
+    let list_ids = request.list_ids.unwrap_or_default();
+    let processing_types = request.processing_types.unwrap_or_default();
     let query = request.query.unwrap_or_default().to_lowercase();
     let wanted = |list: &&List| {
         let id = Text(list.id.to_string());
         list.name.to_lowercase().contains(&query)
-            && (request.list_ids.is_empty() || request.list_ids.contains(&id))
+            && (list_ids.is_empty() || list_ids.contains(&id))
             && request.object_type_id.as_ref().is_none_or(|of| *of == list.type_id)
-            && (request.processing_types.is_empty()
-                || request
-                    .processing_types
+            && (processing_types.is_empty()
+                || processing_types
                     .iter()
                     .any(|kind| Processing::of_wire(kind) == Some(list.processing)))
     };
-    let found: Vec<&List> = account.lists.values().filter(wanted).collect();
+    let mut found: Vec<&List> = account.lists.values().filter(wanted).collect();
+    if request.sort.is_some_and(|sort| sort.to_uppercase().contains("NAME")) {
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+    }
     let offset = request.offset.unwrap_or(0).min(found.len() as u64) as usize;
-    let count = request.count.unwrap_or(SEARCH_PAGE) as usize;
+    let count = request.count.unwrap_or(SEARCH_PAGE).min(LARGEST_SEARCH_PAGE) as usize;
     let end = offset.saturating_add(count).min(found.len());
     let lists: Vec<Value> = found[offset..end].iter().map(|list| searched(list)).collect();
     Ok(Reply::json(
@@ -213,19 +317,31 @@ pub(super) fn memberships(account: &Account, call: &Call) -> Answer {
         Some(after) => cursor_id(&after)?,
         None => 0,
     };
-    let mut members = list.members.range(from..);
-    let entry = |(id, at): (&u64, &i64)| json!({"membershipTimestamp": moment::exact(*at), "recordId": id.to_string()});
-    let page: Vec<Value> = members.by_ref().take(limit.max(1) as usize).map(entry).collect();
+    let by_joining = call.path.ends_with("/join-order");
+    let mut members: Vec<(u64, i64)> = list.members.iter().map(|(id, at)| (*id, *at)).collect();
+    if by_joining {
+        members.sort_by_key(|(id, at)| (*at, *id));
+    }
+    // The cursor of the first order is an id, that of the other a place.
+    let start = match by_joining {
+        true => (from as usize).min(members.len()),
+        false => members.partition_point(|(id, _)| *id < from),
+    };
+    let end = start.saturating_add(limit.max(1) as usize).min(members.len());
+    let entry = |(id, at): &(u64, i64)| json!({"membershipTimestamp": moment::exact(*at), "recordId": id.to_string()});
+    let page: Vec<Value> = members[start..end].iter().map(entry).collect();
     let mut body = json!({"results": page});
-    if let Some((next, _)) = members.next() {
-        let after = cursor(*next);
+    if let Some((next, _)) = members.get(end) {
+        let after = cursor(if by_joining { end as u64 } else { *next });
         let link = format!(
             "https://api.hubapi.com/crm/lists/v3/{}/memberships?limit={limit}&after={after}",
             list.id
         );
         body["paging"] = json!({"next": {"after": after, "link": link}});
     }
-    body["total"] = json!(list.members.len());
+    // Recorded: a total of 0 beside 25 results.
+    let wrong = account.wrong_totals && (list.id + from).is_multiple_of(4);
+    body["total"] = json!(if wrong { 0 } else { members.len() });
     Ok(Reply::json(200, &body))
 }
 
@@ -264,8 +380,37 @@ pub(super) fn add_and_remove(account: &mut Account, call: &Call) -> Answer {
     change_members(account, call.name(0), &request.record_ids_to_add, &request.record_ids_to_remove)
 }
 
+/// `PUT …/memberships/add-from/{sourceListId}`
+pub(super) fn add_from(account: &mut Account, call: &Call) -> Answer {
+    check_open(find(account, call.name(0))?)?;
+    let (of, source) = (find(account, call.name(0))?.of, find(account, call.name(1))?);
+    if source.of != of {
+        return Err(Refusal::invalid("Both lists must be of one object type").into());
+    }
+    if source.members.len() > MOST_TAKEN {
+        let message = format!("The source list has more than {MOST_TAKEN} members");
+        return Err(Refusal::invalid(message).into());
+    }
+    let now = account.now();
+    let ids: Vec<u64> = source.members.keys().copied().collect();
+    let members = &mut find_mut(account, call.name(0))?.members;
+    for id in ids {
+        members.entry(id).or_insert(now);
+    }
+    Ok(Reply::nothing())
+}
+
+fn check_open(list: &List) -> Result<(), Refused> {
+    if list.is_open() {
+        return Ok(());
+    }
+    let message = format!("List {} does not allow manual changes of its members.", list.id);
+    Err(Refusal::invalid(message).into())
+}
+
 /// `DELETE …/memberships`
 pub(super) fn remove_all(account: &mut Account, call: &Call) -> Answer {
+    check_open(find(account, call.name(0))?)?;
     find_mut(account, call.name(0))?.members.clear();
     Ok(Reply::nothing())
 }
@@ -281,10 +426,7 @@ fn bare_ids(call: &Call) -> Result<Vec<Text>, Refused> {
 
 fn change_members(account: &mut Account, id: &str, add: &[Text], remove: &[Text]) -> Answer {
     let list = find(account, id)?;
-    if !list.is_open() {
-        let message = format!("List {id} does not allow manual changes of its members.");
-        return Err(Refusal::invalid(message).into());
-    }
+    check_open(list)?;
     let (list_id, of, now) = (list.id, list.of, account.now());
     let (mut added, mut removed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let known: Vec<(&Text, Option<u64>)> =
@@ -321,19 +463,52 @@ fn change_members(account: &mut Account, id: &str, add: &[Text], remove: &[Text]
 pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
     let of = type_of(account, call.name(0))?;
     let id: u64 = call.name(1).parse().unwrap_or_default();
-    let on = account.lists.values().filter(|list| list.of == of);
-    let results: Vec<Value> = on
-        .filter_map(|list| {
-            let at = moment::exact(*list.members.get(&id)?);
-            Some(json!({
-                "listId": list.id.to_string(),
-                "listVersion": 1,
-                "firstAddedTimestamp": at,
-                "lastAddedTimestamp": at,
-            }))
-        })
-        .collect();
+    let results = lists_of(account, of, id);
     Ok(Reply::json(200, &json!({"results": results, "total": results.len()})))
+}
+
+/// `POST /crm/v3/lists/records/memberships/batch/read`
+pub(super) fn of_records(account: &Account, call: &Call) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Input {
+        object_type_id: String,
+        record_id: Text,
+    }
+    let request: Batch<Input> = call.json()?;
+    let mut results = Vec::new();
+    for input in &request.inputs {
+        let of = type_of(account, &input.object_type_id)?;
+        let id = input.record_id.0.parse().unwrap_or_default();
+        results.push(json!({
+            "objectTypeId": account.tables[of].object_type.type_id,
+            "recordId": input.record_id.0,
+            "listMemberships": lists_of(account, of, id),
+        }));
+    }
+    Ok(Reply::json(
+        200,
+        &json!({
+            "status": "COMPLETE",
+            "results": results,
+            "startedAt": account.now_text(),
+            "completedAt": account.now_text(),
+        }),
+    ))
+}
+
+fn lists_of(account: &Account, of: TypeAt, id: u64) -> Vec<Value> {
+    let on = account.lists.values().filter(|list| list.of == of);
+    on.filter_map(|list| {
+        let at = moment::exact(*list.members.get(&id)?);
+        Some(json!({
+            "listId": list.id.to_string(),
+            "listVersion": 1,
+            "firstAddedTimestamp": at,
+            "lastAddedTimestamp": at,
+        }))
+    })
+    .collect()
 }
 
 fn find<'a>(account: &'a Account, id: &str) -> Result<&'a List, Refused> {

@@ -2,7 +2,11 @@
 
 mod account;
 mod associations;
+mod associations_v3;
 mod batches;
+mod events;
+mod labels;
+mod library;
 mod lists;
 mod objects;
 mod owners;
@@ -18,11 +22,19 @@ use super::account::Account;
 use super::associations::TypeAt;
 use super::call::{Answer, Call};
 use super::errors::{Refusal, Refused};
-use super::paths::Endpoint;
+use super::paths::{Edition, Endpoint};
 use super::shared::Shared;
 
 /// Serves a call whose path has been understood.
 pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
+    let answer = dispatch(shared, endpoint, call);
+    if call.method != "GET" && !shared.read().stale.is_empty() {
+        shared.write().refresh_counts();
+    }
+    answer
+}
+
+fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
     match endpoint {
         Endpoint::List => objects::list(&shared.read(), call),
         Endpoint::Read => objects::read(&shared.read(), call),
@@ -49,8 +61,17 @@ pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer 
         Endpoint::AssociationsDefault => associations::batch_default(&mut shared.write(), call),
         Endpoint::AssociationsArchive => associations::batch_archive(&mut shared.write(), call),
         Endpoint::LabelsArchive => associations::labels_archive(&mut shared.write(), call),
-        Endpoint::Labels => associations::labels(&shared.read(), call),
-        Endpoint::LabelCreate => associations::label_create(&mut shared.write(), call),
+        Endpoint::Labels => labels::list(&shared.read(), call),
+        Endpoint::LabelCreate => labels::create(&mut shared.write(), call),
+        Endpoint::LabelUpdate => labels::update(&mut shared.write(), call),
+        Endpoint::LabelArchive => labels::archive(&mut shared.write(), call),
+        Endpoint::AssociationTypes => labels::types(&shared.read(), call),
+        Endpoint::AssociationLimits => labels::all_limits(&shared.read()),
+        Endpoint::PairLimits => labels::limits(&shared.read(), call),
+        Endpoint::PairLimitsCreate => labels::limits_set(&mut shared.write(), call, true),
+        Endpoint::PairLimitsUpdate => labels::limits_set(&mut shared.write(), call, false),
+        Endpoint::PairLimitsPurge => labels::limits_purge(&mut shared.write(), call),
+        Endpoint::HighUsageReport => labels::usage_report(&shared.read(), call),
         Endpoint::PropertyBatchRead => properties::batch_read(&shared.read(), call),
         Endpoint::PropertyBatchCreate => properties::batch_create(&mut shared.write(), call),
         Endpoint::PropertyBatchArchive => properties::batch_archive(&mut shared.write(), call),
@@ -70,11 +91,18 @@ pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer 
         Endpoint::SchemaUpdate => schemas::update(&mut shared.write(), call),
         Endpoint::SchemaArchive => schemas::archive(&mut shared.write(), call),
         Endpoint::SchemaAssociation => schemas::associate(&mut shared.write(), call),
+        Endpoint::SchemaDissociation => schemas::dissociate(&mut shared.write(), call),
         Endpoint::ListSearch => lists::search(&shared.read(), call),
         Endpoint::ListsByIds => lists::by_ids(&shared.read(), call),
         Endpoint::ListCreate => lists::create(&mut shared.write(), call),
         Endpoint::ListByName => lists::by_name(&shared.read(), call),
         Endpoint::ListsOfRecord => lists::of_record(&shared.read(), call),
+        Endpoint::ListsOfRecords => lists::of_records(&shared.read(), call),
+        Endpoint::ListIdRead => lists::id_mapping(&shared.read(), call),
+        Endpoint::ListIdsRead => lists::id_mappings(&shared.read(), call),
+        Endpoint::MembersAddFrom => lists::add_from(&mut shared.write(), call),
+        Endpoint::ListFilters => lists::update_filters(&mut shared.write(), call),
+        Endpoint::ListRestore => lists::restore(&mut shared.write(), call),
         Endpoint::Memberships | Endpoint::MembershipsByJoining => {
             lists::memberships(&shared.read(), call)
         }
@@ -91,8 +119,40 @@ pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer 
         Endpoint::PipelineRead => pipelines::read(&shared.read(), call),
         Endpoint::Stages => pipelines::stages(&shared.read(), call),
         Endpoint::StageRead => pipelines::stage(&shared.read(), call),
+        Endpoint::PipelineAudit => pipelines::audit(&shared.read(), call),
+        Endpoint::StageAudit => pipelines::stage_audit(&shared.read(), call),
+        Endpoint::PipelineCreate => pipelines::create(&mut shared.write(), call),
+        Endpoint::PipelineReplace => pipelines::replace(&mut shared.write(), call),
+        Endpoint::PipelineUpdate => pipelines::update(&mut shared.write(), call),
+        Endpoint::PipelineArchive => pipelines::archive(&mut shared.write(), call),
+        Endpoint::StageCreate => pipelines::stage_create(&mut shared.write(), call),
+        Endpoint::StageReplace => pipelines::stage_replace(&mut shared.write(), call),
+        Endpoint::StageUpdate => pipelines::stage_update(&mut shared.write(), call),
+        Endpoint::StageArchive => pipelines::stage_archive(&mut shared.write(), call),
         Endpoint::AccountDetails => account::details(&shared.read(), call),
         Endpoint::DailyUsage | Endpoint::DailyUsageOld => account::daily_usage(shared),
+        Endpoint::PropertyLimits => library::property_limits(&shared.read()),
+        Endpoint::FormulaLimits => library::formula_limits(&shared.read()),
+        Endpoint::TypeLimits => library::type_limits(&shared.read()),
+        Endpoint::RecordLimits => library::record_limits(&shared.read()),
+        Endpoint::Enablement => library::enablement(&shared.read()),
+        Endpoint::EnablementOfType => library::enablement_of(&shared.read(), call),
+        Endpoint::EventSend => events::send(&mut shared.write(), call),
+        Endpoint::EventSendBatch => events::send_batch(&mut shared.write(), call),
+        Endpoint::Events => events::list(&shared.read(), call),
+        Endpoint::EventTypes => events::types(&shared.read()),
+        Endpoint::EventDefinitions => events::definitions(&shared.read()),
+        Endpoint::EventDefine => events::define(&mut shared.write(), call),
+        Endpoint::EventDefinition => events::definition(&shared.read(), call),
+        Endpoint::EventUndefine => events::undefine(&mut shared.write(), call),
+        Endpoint::Imports
+        | Endpoint::ImportStart
+        | Endpoint::ImportRead
+        | Endpoint::ImportErrors
+        | Endpoint::ImportCancel => library::not_imitated("imports"),
+        Endpoint::ExportStart | Endpoint::ExportStatus | Endpoint::ExportRead => {
+            library::not_imitated("exports")
+        }
     }
 }
 
@@ -108,9 +168,33 @@ impl Shared {
     }
 }
 
-/// The object type that the path names.
+/// The object type that the path names, if the account has it.
 fn type_of(account: &Account, name: &str) -> Result<TypeAt, Refused> {
-    account.type_at(name).ok_or_else(|| Refusal::unknown_type(name).into())
+    let at = account.type_at(name).ok_or_else(|| Refusal::unknown_type(name))?;
+    match account.is_unavailable(at) {
+        true => Err(Refusal::not_subscribed(&account.tables[at].object_type.plural).into()),
+        false => Ok(at),
+    }
+}
+
+/// The object type that the path names, if its records may be changed.
+fn type_to_write(account: &Account, name: &str) -> Result<TypeAt, Refused> {
+    let at = type_of(account, name)?;
+    // There is no scope that would allow it; section 2 of the API reference.
+    match account.name_of(at) {
+        "feedback_submissions" => {
+            let scope = "crm.objects.feedback_submissions.write".to_owned();
+            Err(Refusal::missing_scopes(&[scope]).into())
+        }
+        _ => Ok(at),
+    }
+}
+
+/// The status of a batch answer: that of full success, or 207 when inputs
+/// failed. Whether 2026-09 keeps 207 is not known: it can be told not to.
+fn batch_status(account: &Account, call: &Call, full: u16, failed: bool) -> u16 {
+    let kept = account.rules.september_partial_is_success;
+    if !failed || (kept && call.edition == Edition::September2026) { full } else { 207 }
 }
 
 /// The body of a batch: any shape of input.

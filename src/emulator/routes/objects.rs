@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::type_of;
+use super::associations::check_permission;
+use super::{type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
 use crate::emulator::call::{Answer, Call, Reply, Text};
@@ -16,7 +17,11 @@ use crate::emulator::schema::Slot;
 use crate::emulator::search::SearchRequest;
 use crate::emulator::seed::draw::salt;
 use crate::emulator::table::Found;
+use crate::emulator::write::Checked;
 
+/// The types whose records can be merged; section 5 of the API reference.
+const MERGED: [&str; 4] = ["contacts", "companies", "deals", "tickets"];
+const MOST_IDENTITIES: usize = 250;
 const PAGE: u64 = 10;
 const LARGEST_PAGE: u64 = 100;
 const LARGEST_HISTORY_PAGE: u64 = 50;
@@ -30,7 +35,7 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     let archived = call.query_flag("archived");
 
     let wanted = |view: &View<'_>| match archived {
-        true => !view.is_gone() && view.archived().is_some(),
+        true => !view.is_gone() && view.archived().is_some() && !account.is_past_recycling(view),
         false => view.is_live(),
     };
     let mut views = account.tables[at].walk(from).filter(wanted);
@@ -76,7 +81,7 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     let shown = shown_by_query(account, at, call)?;
     let archived = call.query_flag("archived");
     let view = one(account, at, call)?;
-    if view.archived().is_some() != archived {
+    if view.archived().is_some() != archived || account.is_past_recycling(&view) {
         return Err(Refusal::not_found(call.json_wanted).into());
     }
     Ok(Reply::raw(200, record_text(account, at, &view, &shown)))
@@ -148,19 +153,24 @@ pub(crate) struct KindRequest {
 
 /// `POST /crm/v3/objects/{t}`
 pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     let request: CreateRequest = call.json()?;
     let links = request.associations.unwrap_or_default();
+    if !links.is_empty() {
+        check_permission(account, call)?;
+    }
     let checked = account
-        .draft_create(at, &request.properties)
-        .and_then(|draft| Ok((draft, account.check_links(at, &links)?)));
-    let (draft, links) = checked.map_err(|fault| fault.refusal(account, at))?;
+        .check_create(at, &request.properties, call.edition)
+        .and_then(|checked| Ok((checked, account.check_links(at, &links)?)));
+    let (Checked { draft, warnings }, links) =
+        checked.map_err(|fault| fault.refusal(account, at))?;
     let written: Vec<Slot> = draft.iter().map(|(slot, _)| *slot).collect();
     let id = account.create(at, draft, Source::Api);
     account.link(at, id, links);
     let plural = &account.tables[at].object_type.plural;
     let location = format!("https://api.hubapi.com/crm/v3/objects/{plural}/{id}");
-    let text = echo(account, at, id, written, &Extra::default());
+    let extra = Extra { warnings: &warnings, ..Extra::default() };
+    let text = echo(account, at, id, written, &extra);
     Ok(Reply::raw(201, text).with("Location", location))
 }
 
@@ -170,24 +180,25 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     struct Request {
         properties: Map<String, Value>,
     }
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     let request: Request = call.json()?;
     let view = one(account, at, call)?;
     if view.archived().is_some() {
         return Err(Refusal::not_found(call.json_wanted).into());
     }
     let id = view.id;
-    let draft = account
-        .draft_update(at, &view, &request.properties)
+    let Checked { draft, warnings } = account
+        .check_update(at, &view, &request.properties, call.edition)
         .map_err(|fault| fault.refusal(account, at))?;
     let written = draft.iter().map(|(slot, _)| *slot).collect();
     account.update(at, id, draft, Source::Api);
-    Ok(Reply::raw(200, echo(account, at, id, written, &Extra::default())))
+    let extra = Extra { warnings: &warnings, ..Extra::default() };
+    Ok(Reply::raw(200, echo(account, at, id, written, &extra)))
 }
 
 /// `DELETE /crm/v3/objects/{t}/{id}`: 204 also for what is not there.
 pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
     if let Ok(id) = call.name(1).parse() {
         account.archive(at, id);
     }
@@ -202,7 +213,12 @@ pub(super) fn merge(account: &mut Account, call: &Call) -> Answer {
         primary_object_id: Text,
         object_id_to_merge: Text,
     }
-    let at = type_of(account, call.name(0))?;
+    let at = type_to_write(account, call.name(0))?;
+    // Of other types it is not known that they can be merged.
+    if !MERGED.contains(&account.name_of(at)) {
+        let shouted = account.tables[at].object_type.shouted();
+        return Err(Refusal::invalid(format!("{shouted} objects cannot be merged")).into());
+    }
     let request: Request = call.json()?;
     let live = |text: &Text| {
         let id = text.0.parse().ok()?;
@@ -217,6 +233,10 @@ pub(super) fn merge(account: &mut Account, call: &Call) -> Answer {
     };
     if primary == other {
         return Err(Refusal::invalid("Cannot merge an object with itself.").into());
+    }
+    if account.identities(at, primary) + account.identities(at, other) > MOST_IDENTITIES {
+        let message = format!("Cannot have more than {MOST_IDENTITIES} identities on a profile");
+        return Err(Refusal::new(414, message).into());
     }
     let id = account.merge(at, primary, other);
     let shown = shown_by_query(account, at, call)?;
@@ -234,9 +254,17 @@ pub(super) fn gdpr_delete(account: &mut Account, call: &Call) -> Answer {
         id_property: Option<String>,
     }
     let at = type_of(account, call.name(0))?;
+    if account.name_of(at) != "contacts" {
+        return Err(Refusal::not_found(call.json_wanted).into());
+    }
     let request: Request = call.json()?;
     let found = account.find_by(at, &request.object_id.0, request.id_property.as_deref())?;
-    if let Some(id) = found.map(|view| view.id) {
+    let found = found.map(|view| view.id);
+    // An address goes on the block list even when nobody had it.
+    if request.id_property.as_deref() == Some("email") {
+        account.blocked_emails.insert(request.object_id.0.to_lowercase());
+    }
+    if let Some(id) = found {
         account.gdpr_delete(at, id);
     }
     Ok(Reply::nothing())

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::labels;
 use super::properties::NewRequest;
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
@@ -12,11 +13,15 @@ use crate::emulator::moment;
 use crate::emulator::object_types::{Custom, ObjectType};
 use crate::emulator::seed::draw::{Draw, salt};
 
+/// Properties of a type that its search looks into.
+const MOST_SEARCHABLE: usize = 20;
+
 /// `GET /crm-object-schemas/v3/schemas`: custom types only.
 pub(super) fn list(account: &Account, call: &Call) -> Answer {
     let archived = call.query_flag("archived");
     let wanted = |at: &TypeAt| {
-        let custom = account.tables[*at].object_type.custom.as_ref();
+        let object_type = &account.tables[*at].object_type;
+        let custom = object_type.custom.as_ref().filter(|_| !object_type.is_purged());
         custom.is_some_and(|custom| custom.archived.is_some() == archived)
     };
     let results: Vec<Value> =
@@ -59,16 +64,28 @@ struct SchemaProperty {
     fields: Map<String, Value>,
 }
 
-/// `POST …/schemas`
+/// `POST …/schemas`: all is judged before anything is made.
 pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     let request: Request = call.json()?;
+    check_name(&request.name)?;
+    check_labels(&request.labels)?;
     let plural = format!("p{}_{}", account.portal_id, request.name);
-    if account.type_at(&plural).is_some() {
+    if account.type_at(&plural).or(account.archived_type(&plural)).is_some() {
         let message = format!("An object type named '{}' already exists.", request.name);
         return Err(Refusal::new(409, message).category("OBJECT_ALREADY_EXISTS").into());
     }
+    let of = |name: &String| super::type_of(account, name);
     let others: Vec<TypeAt> =
-        request.associated_objects.iter().filter_map(|name| account.type_at(name)).collect();
+        request.associated_objects.iter().map(of).collect::<Result<_, _>>()?;
+    let named: Vec<&str> =
+        request.properties.iter().filter_map(|property| property.fields["name"].as_str()).collect();
+    let shown = Shown {
+        primary: request.primary_display_property.as_deref(),
+        secondary: &request.secondary_display_properties,
+        required: &request.required_properties,
+        searchable: &request.searchable_properties,
+    };
+    shown.check(|name| named.contains(&name) || name.starts_with("hs_"))?;
     let now = account.now();
     let number = 3_453_000 + Draw::of(account.portal_id, salt(&request.name), 0).below(9_000_000);
     let custom = Custom {
@@ -91,14 +108,64 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     for mut property in request.properties {
         property.fields.entry("groupName").or_insert_with(|| json!(group));
         let parsed = serde_json::from_value::<NewRequest>(Value::Object(property.fields));
-        let parsed = parsed.map_err(|error| Refusal::invalid(error.to_string()))?;
-        super::properties::add(account, at, parsed)?;
+        let made = parsed
+            .map_err(|error| Refusal::invalid(error.to_string()).into())
+            .and_then(|parsed| super::properties::add(account, at, parsed, call.edition));
+        if let Err(refused) = made {
+            account.remove_last_type();
+            return Err(refused);
+        }
     }
     account.tables[at].object_type.required = request.required_properties;
     for other in others {
-        add_kind(account, at, other);
+        add_kind(account, at, other, None);
     }
     Ok(Reply::json(201, &schema_json(account, at)))
+}
+
+fn check_name(name: &str) -> Result<(), Refused> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let first = name.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    if first && name.chars().all(allowed) && name.len() <= 100 {
+        return Ok(());
+    }
+    let message = format!("The name {name} is invalid: use letters, digits and _");
+    Err(Refusal::invalid(message).into())
+}
+
+fn check_labels(labels: &Map<String, Value>) -> Result<(), Refused> {
+    let set = |name: &str| labels.get(name).and_then(Value::as_str).is_some_and(|l| !l.is_empty());
+    if set("singular") && set("plural") {
+        return Ok(());
+    }
+    let message = "Invalid input JSON on line 1, column 1. Some required fields were not set: \
+                   [labels.singular, labels.plural]";
+    Err(Refusal::invalid(message).into())
+}
+
+/// What a schema says of its properties.
+struct Shown<'a> {
+    primary: Option<&'a str>,
+    secondary: &'a [String],
+    required: &'a [String],
+    searchable: &'a [String],
+}
+
+impl Shown<'_> {
+    /// Refuses what names no property, and too much to search.
+    fn check(&self, known: impl Fn(&str) -> bool) -> Result<(), Refused> {
+        let many = self.secondary.iter().chain(self.required).chain(self.searchable);
+        let mut all = self.primary.into_iter().chain(many.map(String::as_str));
+        if let Some(name) = all.find(|name| !known(name)) {
+            let message = format!("Property {name} does not exist");
+            return Err(Refusal::invalid(message).context("propertyName", [name]).into());
+        }
+        if self.searchable.len() > MOST_SEARCHABLE {
+            let message = format!("At most {MOST_SEARCHABLE} properties can be searched");
+            return Err(Refusal::invalid(message).into());
+        }
+        Ok(())
+    }
 }
 
 /// `PATCH …/schemas/{objectType}`: the name stays.
@@ -108,6 +175,8 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     struct Change {
         labels: Option<Map<String, Value>>,
         description: Option<String>,
+        #[serde(default)]
+        clear_description: bool,
         primary_display_property: Option<String>,
         secondary_display_properties: Option<Vec<String>>,
         required_properties: Option<Vec<String>>,
@@ -115,6 +184,16 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     }
     let at = find(account, call)?;
     let change: Change = call.json()?;
+    if let Some(labels) = &change.labels {
+        check_labels(labels)?;
+    }
+    let shown = Shown {
+        primary: change.primary_display_property.as_deref(),
+        secondary: change.secondary_display_properties.as_deref().unwrap_or_default(),
+        required: change.required_properties.as_deref().unwrap_or_default(),
+        searchable: change.searchable_properties.as_deref().unwrap_or_default(),
+    };
+    shown.check(|name| account.tables[at].catalogue.find(name).is_some())?;
     let object_type = &mut account.tables[at].object_type;
     object_type.required =
         change.required_properties.unwrap_or(std::mem::take(&mut object_type.required));
@@ -122,7 +201,8 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
         change.searchable_properties.unwrap_or(std::mem::take(&mut object_type.searchable));
     if let Some(custom) = &mut object_type.custom {
         custom.labels = change.labels.map_or(custom.labels.take(), Value::Object);
-        custom.description = change.description.or(custom.description.take());
+        let kept = custom.description.take().filter(|_| !change.clear_description);
+        custom.description = change.description.or(kept);
         custom.primary = change.primary_display_property.or(custom.primary.take());
         custom.secondary =
             change.secondary_display_properties.unwrap_or(std::mem::take(&mut custom.secondary));
@@ -130,15 +210,26 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     Ok(Reply::json(200, &schema_json(account, at)))
 }
 
-/// `DELETE …/schemas/{objectType}`: only when no record is left.
+/// `DELETE …/schemas/{objectType}`: only when no record is left. With
+/// `archived=true` the archived one goes for good, and its name is free.
 pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
-    let at = find(account, call)?;
+    let archived = call.query_flag("archived");
+    let at = match archived {
+        true => account.archived_type(call.name(0)).ok_or_else(|| unknown(call))?,
+        false => find(account, call)?,
+    };
     if account.tables[at].walk(0).any(|view| view.is_live()) {
         let message = "Object type still has records: delete them first";
         return Err(Refusal::invalid(message).into());
     }
     let now = account.now();
-    if let Some(custom) = &mut account.tables[at].object_type.custom {
+    let object_type = &mut account.tables[at].object_type;
+    if archived {
+        // The place stays taken, as everything names types by their place.
+        object_type.plural = format!("purged {}", object_type.type_id);
+        object_type.type_id.insert_str(0, "purged ");
+    }
+    if let Some(custom) = &mut object_type.custom {
         custom.archived = Some(now);
     }
     Ok(Reply::nothing())
@@ -150,24 +241,39 @@ pub(super) fn associate(account: &mut Account, call: &Call) -> Answer {
     #[serde(rename_all = "camelCase")]
     struct Request {
         to_object_type_id: String,
+        #[serde(default)]
+        name: Option<String>,
     }
     let at = find(account, call)?;
     let request: Request = call.json()?;
     let to = super::type_of(account, &request.to_object_type_id)?;
-    add_kind(account, at, to);
-    let body = kinds_json(account, at).into_iter().next_back().unwrap_or_default();
-    Ok(Reply::json(201, &body))
+    let id = add_kind(account, at, to, request.name.as_deref()).to_string();
+    let entry = kinds_json(account, at).into_iter().find(|entry| entry["id"] == id.as_str());
+    Ok(Reply::json(201, &entry.unwrap_or_default()))
 }
 
-fn add_kind(account: &mut Account, at: TypeAt, to: TypeAt) {
+/// `DELETE …/schemas/{objectType}/associations/{associationId}`
+pub(super) fn dissociate(account: &mut Account, call: &Call) -> Answer {
+    let at = find(account, call)?;
+    labels::remove(account, at, call.name(1), call)
+}
+
+/// Makes two types associable; returns the id from the first to the second.
+fn add_kind(account: &mut Account, at: TypeAt, to: TypeAt, name: Option<&str>) -> u32 {
     let ids = account.associations.new_kind_ids();
     let singular = |at: TypeAt| account.tables[at].object_type.singular.clone();
-    let name = format!("{}_to_{}", singular(at), singular(to));
-    account.associations.add_pair(at, to, ids, "USER_DEFINED", &name, None);
+    let usual = format!("{}_to_{}", singular(at), singular(to));
+    let name = name.unwrap_or(&usual);
+    account.associations.add_pair(at, to, ids, "USER_DEFINED", name, None);
+    ids[0]
 }
 
 fn find(account: &Account, call: &Call) -> Result<TypeAt, Refused> {
     super::type_of(account, call.name(0))
+}
+
+fn unknown(call: &Call) -> Refused {
+    Refusal::missing(format!("Object type {} does not exist", call.name(0))).into()
 }
 
 fn schema_json(account: &Account, at: TypeAt) -> Value {

@@ -162,6 +162,10 @@ async fn stages_belong_to_pipelines_and_deals_to_stages() {
     assert_eq!(tickets["results"][0]["stages"][3]["metadata"]["ticketState"], "CLOSED");
     let deal = |stage: &str| json!({"properties": {"dealname": "D", "dealstage": stage, "amount": "1000.00"}});
     let got = probe.post("/crm/v3/objects/deals", deal("closedwon")).await;
+    assert_eq!(got.json()["context"]["properties"], json!(["pipeline"]), "there are two");
+    let gone = probe.call("DELETE", "/crm/v3/pipelines/deals/renewals", None).await;
+    assert_eq!(gone.status, 204);
+    let got = probe.post("/crm/v3/objects/deals", deal("closedwon")).await;
     assert_eq!(got.json()["properties"]["pipeline"], "default");
     assert_eq!(got.json()["properties"]["amount"], "1000.00", "decimals keep their text");
     let got = probe.post("/crm/v3/objects/deals", deal("Closed Won")).await;
