@@ -178,7 +178,7 @@ async fn an_account_goes_on_in_another_emulator() {
     let fresh = json!({"properties": {"email": "newer@x.example", "tier": "gold"}});
     assert_same(&before, &after, "POST", CONTACTS, Some(fresh)).await;
     let key = json!({"properties": {"key": "K-2"}});
-    assert_same(&before, &after, "POST", "/crm/v3/objects/licence", Some(key)).await;
+    assert_same(&before, &after, "POST", "/crm/v3/objects/p24680135_licence", Some(key)).await;
     let label = json!({"name": "user", "label": "User"});
     let labels = "/crm/v4/associations/contacts/companies/labels";
     assert_same(&before, &after, "POST", labels, Some(label)).await;

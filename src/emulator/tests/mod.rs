@@ -3,14 +3,21 @@
 mod associations;
 mod batches;
 mod edge;
+mod editions;
+mod events;
 mod faults;
 mod fuzz;
 mod keeping;
+mod labels;
 mod limits;
+mod lists;
 mod objects;
+mod pipelines;
 mod properties;
+mod schemas;
 mod search;
 mod tls;
+mod types;
 
 use std::time::Duration;
 

@@ -171,3 +171,150 @@ async fn stages_belong_to_pipelines_and_deals_to_stages() {
     let got = probe.post("/crm/v3/objects/deals", deal("Closed Won")).await;
     assert_eq!(got.json()["errors"][0]["code"], "INVALID_OPTION");
 }
+
+#[tokio::test]
+async fn an_archived_property_is_kept_for_ninety_days() {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await;
+    let path = format!("/crm/v3/objects/contacts/{id}");
+    let of = "/crm/v3/properties/contacts";
+    let one = format!("{of}/active_days");
+    probe.post(of, number("active_days")).await;
+    probe.call("PATCH", &path, Some(json!({"properties": {"active_days": "5"}}))).await;
+    probe.call("DELETE", &one, None).await;
+    let again = probe.call("DELETE", &one, None).await;
+    assert_eq!(again.status, 404, "once is enough");
+    assert!(probe.get(&format!("{of}?archived=true")).await.text.contains("active_days"));
+    probe.control().advance_clock(Duration::from_secs(91 * 86_400));
+    assert_eq!(probe.get(&format!("{one}?archived=true")).await.status, 404);
+    assert!(!probe.get(&format!("{of}?archived=true")).await.text.contains("active_days"));
+    assert_eq!(probe.post(of, number("active_days")).await.status, 201);
+    let read = probe.get(&format!("{path}?properties=active_days")).await.json();
+    assert_eq!(read["properties"]["active_days"], Value::Null, "only the name comes back");
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_not_deleted() {
+    let probe = Probe::quiet().await;
+    let of = "/crm/v3/properties/contacts";
+    for name in ["told", "counted", "filtered", "free"] {
+        probe.post(of, number(name)).await;
+    }
+    probe.post("/_emulator/rules", json!({"in_use": {"contacts": ["told"]}})).await;
+    let mut formula = number("sum");
+    formula["fieldType"] = json!("calculation_equation");
+    assert_eq!(probe.post(of, formula.clone()).await.status, 400, "it needs a formula");
+    formula["calculationFormula"] = json!("counted * 2");
+    let made = probe.post(of, formula).await.json();
+    assert_eq!(
+        (made["calculated"].clone(), made["calculationFormula"].clone()),
+        (json!(true), json!("counted * 2"))
+    );
+    let filters = json!([{"filterType": "PROPERTY", "property": "filtered", "operation": {}}]);
+    let list = json!({"name": "L", "objectTypeId": "0-1", "processingType": "DYNAMIC",
+        "filterBranch": {"filterBranchType": "AND", "filterBranches": [], "filters": filters}});
+    assert_eq!(probe.post("/crm/v3/lists", list).await.status, 200);
+    for name in ["told", "counted", "filtered"] {
+        let got = probe.call("DELETE", &format!("{of}/{name}"), None).await;
+        assert_eq!(
+            (got.status, got.json()["subCategory"].clone()),
+            (400, json!("PropertyValidationError.CANNOT_DELETE_PROPERTY_IN_USE")),
+            "{name}"
+        );
+    }
+    let batch = json!({"inputs": [{"name": "free"}, {"name": "told"}]});
+    assert_eq!(probe.post(&format!("{of}/batch/archive"), batch).await.status, 400);
+    assert_eq!(probe.get(&format!("{of}/free")).await.status, 200, "all or none");
+    let batch = json!({"inputs": [{"name": "free"}, {"name": "never_was"}]});
+    assert_eq!(probe.post(&format!("{of}/batch/archive"), batch).await.status, 204);
+    let id = probe.some_contact().await;
+    let write = json!({"properties": {"sum": "5"}});
+    let got = probe.call("PATCH", &format!("/crm/v3/objects/contacts/{id}"), Some(write)).await;
+    assert_eq!(got.json()["errors"][0]["code"], "READ_ONLY_VALUE");
+}
+
+#[tokio::test]
+async fn definitions_have_their_rules() {
+    let probe = Probe::quiet().await;
+    let of = "/crm/v3/properties/contacts";
+    for (kind, field_type) in [
+        ("string", "number"),
+        ("number", "text"),
+        ("bool", "checkbox"),
+        ("date", "text"),
+        ("enumeration", "text"),
+        ("string", "hologram"),
+    ] {
+        let mut body = number("odd");
+        (body["type"], body["fieldType"]) = (json!(kind), json!(field_type));
+        if kind == "bool" {
+            body["options"] =
+                json!([{"label": "Y", "value": "true"}, {"label": "N", "value": "false"}]);
+        }
+        assert_eq!(probe.post(of, body).await.status, 400, "{kind} {field_type}");
+    }
+    let mut flag = number("flag");
+    (flag["type"], flag["fieldType"]) = (json!("bool"), json!("booleancheckbox"));
+    let got = probe.post(of, flag.clone()).await;
+    assert_eq!(got.json()["subCategory"], "INVALID_BOOLEAN_OPTION");
+    flag["options"] = json!([{"label": "Y", "value": "true"}, {"label": "N", "value": "false"}]);
+    assert_eq!(probe.post(of, flag).await.status, 201);
+    for at in 0..12 {
+        let mut body = number(&format!("unique_{at}"));
+        (body["type"], body["fieldType"]) = (json!("string"), json!("text"));
+        body["hasUniqueValue"] = json!(true);
+        // One of the ten is there from the start.
+        assert_eq!(probe.post(of, body).await.status, if at < 9 { 201 } else { 400 }, "{at}");
+    }
+    let one = format!("{of}/flag");
+    probe.call("PATCH", &one, Some(json!({"hasUniqueValue": true}))).await;
+    assert_eq!(probe.get(&one).await.json()["hasUniqueValue"], false, "only at creation");
+    let got = probe.call("PATCH", &format!("{of}/email"), Some(json!({"label": "Mail"}))).await;
+    assert_eq!(got.status, 400, "HubSpot's own");
+    let nested =
+        probe.call("DELETE", &format!("{of}/groups/contactinformation"), None).await.json();
+    let inner: Value =
+        serde_json::from_str(nested["message"].as_str().expect("a text")).expect("JSON in it");
+    assert_eq!(inner["status"], "error");
+    let mut owner = number("second_owner");
+    (owner["type"], owner["fieldType"]) = (json!("enumeration"), json!("select"));
+    (owner["externalOptions"], owner["referencedObjectType"]) = (json!(true), json!("OWNER"));
+    let made = probe.post(of, owner).await.json();
+    assert_eq!(
+        (made["options"].clone(), made["referencedObjectType"].clone()),
+        (json!([]), json!("OWNER"))
+    );
+}
+
+#[tokio::test]
+async fn sensitive_properties_are_listed_apart() {
+    let probe = Probe::quiet().await;
+    let of = "/crm/v3/properties/contacts";
+    let mut body = number("blood_type");
+    body["dataSensitivity"] = json!("sensitive");
+    assert_eq!(probe.post(of, body).await.json()["dataSensitivity"], "sensitive");
+    assert!(!probe.get(of).await.text.contains("blood_type"));
+    let apart = probe.get(&format!("{of}?dataSensitivity=sensitive")).await.json();
+    assert_eq!(apart["results"].as_array().map(Vec::len), Some(1));
+    let read = |sensitivity: &str| {
+        let body = json!({"archived": false, "dataSensitivity": sensitivity, "inputs": [{"name": "blood_type"}]});
+        probe.post("/crm/v3/properties/contacts/batch/read", body)
+    };
+    assert_eq!((read("sensitive").await.status, read("non_sensitive").await.status), (200, 207));
+    let many: Vec<Value> = (0..101).map(|at| json!({"name": format!("p{at}")})).collect();
+    let path = format!("{of}/batch/read");
+    assert_eq!(probe.post(&path, json!({"archived": false, "inputs": many})).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_type_has_a_thousand_custom_properties() {
+    let probe = Probe::start(EmulatorConfig { extra_properties: 994, ..quiet() }).await;
+    let of = "/crm/v3/properties/contacts";
+    let mut made = 0;
+    for at in 0..10 {
+        let got = probe.post(of, number(&format!("more_{at}"))).await;
+        made += usize::from(got.status == 201);
+        assert!(matches!(got.status, 201 | 400), "{}", got.text);
+    }
+    assert!(made < 10, "{made}");
+}

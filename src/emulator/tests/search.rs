@@ -230,3 +230,123 @@ async fn a_bulk_edit_stamps_one_millisecond() {
     assert_eq!(records.len(), 150);
     assert!(records.iter().all(|record| record["updatedAt"] == records[0]["updatedAt"]));
 }
+
+#[tokio::test]
+async fn odd_searches_are_refused() {
+    let probe = Probe::quiet().await;
+    let one = filter("email", "EQ", "x");
+    for body in [
+        json!({"filters": vec![one.clone(); 7]}),
+        json!({"filters": [filter("createdate", "GT", "yesterday")]}),
+        json!({"filters": [filter("numemployees", "GT", "many")]}),
+        json!({"filters": [{"propertyName": "email", "operator": "EQ"}]}),
+        json!({"filters": [{"propertyName": "email", "operator": "IN", "value": "x"}]}),
+        json!({"filters": [{"propertyName": "createdate", "operator": "BETWEEN", "value": "1"}]}),
+        json!({"after": "-1"}),
+        json!({"query": "q".repeat(3_001)}),
+    ] {
+        assert_eq!(search(&probe, body.clone()).await.status, 400, "{body}");
+    }
+    let blank = search(&probe, json!({"filters": [filter("phone", "EQ", "")]})).await.json();
+    assert_eq!(
+        blank["message"],
+        "value must be non-empty and non-blank, if specified {propertyName: 'phone'}"
+    );
+    let epoch = json!({"filters": [filter("lastmodifieddate", "GTE", "0")]});
+    assert_eq!(search(&probe, epoch.clone()).await.status, 500);
+    probe.post("/_emulator/rules", json!({"epoch_filter_fails": false})).await;
+    assert_eq!(search(&probe, epoch).await.status, 200);
+    for (of, name, status) in [
+        ("emails", "hs_email_html", 400),
+        ("emails", "hs_body_preview", 400),
+        ("notes", "hs_body_preview_html", 400),
+        ("notes", "hs_body_preview", 200),
+    ] {
+        let has = json!({"filters": [{"propertyName": name, "operator": "HAS_PROPERTY"}]});
+        let got = probe.post(&format!("/crm/v3/objects/{of}/search"), has).await;
+        assert_eq!(got.status, status, "{of} {name}");
+    }
+}
+
+#[tokio::test]
+async fn times_are_taken_both_ways_and_between_includes_its_ends() {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await;
+    let record = probe.get(&format!("/crm/v3/objects/contacts/{id}")).await.json();
+    let iso = record["updatedAt"].as_str().expect("a time");
+    let millis = super::super::moment::parse(iso).expect("a time").to_string();
+    let exact = count(&probe, json!([filter("lastmodifieddate", "EQ", iso)])).await;
+    assert!(exact > 0);
+    assert_eq!(count(&probe, json!([filter("lastmodifieddate", "EQ", &millis)])).await, exact);
+    let between = json!({"propertyName": "lastmodifieddate", "operator": "BETWEEN", "value": millis, "highValue": iso});
+    assert_eq!(count(&probe, json!([between])).await, exact);
+    assert_eq!(
+        count(&probe, json!([filter("email", "NOT_CONTAINS_TOKEN", "*@*")])).await,
+        count(&probe, json!([{"propertyName": "email", "operator": "NOT_HAS_PROPERTY"}])).await
+    );
+    let all = count(&probe, json!([])).await;
+    let negated = json!([filter("email", "NEQ", "nobody@x.example")]);
+    assert_eq!(count(&probe, negated.clone()).await, all, "matches what has none");
+    probe.post("/_emulator/rules", json!({"negations_match_empty": false})).await;
+    assert!(count(&probe, negated).await < all);
+}
+
+#[tokio::test]
+async fn every_type_is_searched_with_its_own_defaults() {
+    let probe = Probe::quiet().await;
+    for (of, names) in [
+        (
+            "contacts",
+            vec![
+                "createdate",
+                "email",
+                "firstname",
+                "hs_object_id",
+                "lastmodifieddate",
+                "lastname",
+            ],
+        ),
+        ("companies", vec!["createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"]),
+        (
+            "deals",
+            vec![
+                "amount",
+                "closedate",
+                "createdate",
+                "dealname",
+                "dealstage",
+                "hs_lastmodifieddate",
+                "hs_object_id",
+                "pipeline",
+            ],
+        ),
+        (
+            "tickets",
+            vec![
+                "content",
+                "createdate",
+                "hs_lastmodifieddate",
+                "hs_object_id",
+                "hs_pipeline",
+                "hs_pipeline_stage",
+                "hs_ticket_category",
+                "hs_ticket_priority",
+                "subject",
+            ],
+        ),
+    ] {
+        let got = probe.post(&format!("/crm/v3/objects/{of}/search"), json!({})).await.json();
+        let properties = got["results"][0]["properties"].as_object().expect("properties");
+        assert_eq!(properties.keys().collect::<Vec<_>>(), names, "{of}");
+        assert_eq!(got["results"].as_array().map(Vec::len), Some(10));
+        let ids: Vec<u64> = got["results"].as_array().expect("results").iter().map(id_of).collect();
+        assert!(ids.is_sorted(), "{of}: oldest first");
+    }
+    probe
+        .control()
+        .create_record("companies", &values(&[("name", "Zyx"), ("domain", "zyx.example")]))
+        .expect("one");
+    let found =
+        probe.post("/crm/v3/objects/companies/search", json!({"query": "ZYX"})).await.json();
+    assert_eq!(found["total"], 1);
+}
