@@ -462,6 +462,7 @@ fn edit(
         draft.push((slot, stage));
     }
     account.update(at, id, draft, Source::Person);
+    account.refresh_counts();
     Ok(())
 }
 

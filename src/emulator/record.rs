@@ -45,6 +45,13 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The `updatedByUserId` of property history.
+    pub(crate) fn user(self) -> Option<u64> {
+        matches!(self, Self::Person).then_some(5_555_888)
+    }
+}
+
 /// One value that a property was given.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
@@ -167,7 +174,14 @@ impl View<'_> {
         match property.make {
             Make::Id => moment::push_number(out, self.id),
             Make::Modified => moment::push_exact(out, self.modified()),
-            Make::Created => moment::push_exact(out, self.created()),
+            Make::Created if property.read_only => moment::push_exact(out, self.created()),
+            // Deals and tickets may be given another one.
+            Make::Created => {
+                match self.record.and_then(|record| record.version(slot, self.as_of)) {
+                    Some(version) => out.push_str(&version.value),
+                    None => moment::push_exact(out, self.created()),
+                }
+            }
             _ => {
                 let version = self.record.and_then(|record| record.version(slot, self.as_of));
                 match (version, self.realm, &self.seeded) {

@@ -197,7 +197,12 @@ fn push_history(view: &View<'_>, slots: &[Slot], out: &mut String) {
             out.push_str(version.source.wire());
             out.push_str("\",\"sourceId\":\"");
             out.push_str(version.source.id());
-            out.push_str("\"}");
+            out.push('"');
+            if let Some(user) = version.source.user() {
+                out.push_str(",\"updatedByUserId\":");
+                moment::push_number(out, user);
+            }
+            out.push('}');
         }
         out.push(']');
     }

@@ -412,7 +412,9 @@ fn comparable(view: &View<'_>, slot: Slot) -> Option<Operand> {
     match property.make {
         Make::Id => return Some(Operand::Number(view.id as f64)),
         Make::Modified => return Some(Operand::Number(view.modified() as f64)),
-        Make::Created => return Some(Operand::Number(view.created() as f64)),
+        Make::Created if property.read_only => {
+            return Some(Operand::Number(view.created() as f64));
+        }
         _ => {}
     }
     let value = view.value(slot).filter(|value| !value.is_empty())?;

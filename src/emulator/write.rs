@@ -367,7 +367,8 @@ impl Account {
                     _ => Fault::NotUnique {
                         name: catalogue.at(unique).name.clone(),
                         value: value.to_owned(),
-                        writer: writer.unwrap_or_default(),
+                        // What is being created has its number already.
+                        writer: writer.unwrap_or_else(|| self.tables[at].next_id()),
                         holder,
                     },
                 });

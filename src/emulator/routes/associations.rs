@@ -16,6 +16,8 @@ use crate::emulator::render::Shown;
 
 const MOST_READ: usize = 1_000;
 const MOST_CREATED: usize = 2_000;
+/// `from`s of an archive (`unverified`).
+const MOST_ARCHIVED: usize = 100;
 /// Associates of one record that come at once.
 const PAGE: usize = 500;
 
@@ -142,6 +144,7 @@ pub(super) fn batch_archive(account: &mut Account, call: &Call) -> Answer {
     }
     let (from, to) = pair_of_types(account, call)?;
     let request: Batch<Input> = call.json()?;
+    check_size(request.inputs.len(), MOST_ARCHIVED)?;
     for input in &request.inputs {
         let Some(id) = account.live_id(from, &input.from.id.0) else { continue };
         for other in &input.to {

@@ -123,7 +123,11 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     for input in &request.inputs {
         match checked(account, from, to, input) {
             Ok((id, other, kind)) => {
-                account.associate(from, id, to, other, &[kind]);
+                // A name is added to those there are.
+                let mut kinds = account.pair(from, id, to, other);
+                kinds.push(kind);
+                kinds.dedup();
+                account.associate(from, id, to, other, &kinds);
                 results.push(json!({
                     "from": {"id": id.to_string()},
                     "to": {"id": other.to_string()},

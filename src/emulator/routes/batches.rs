@@ -4,7 +4,7 @@
 //! when one input is bad: everything hangs on whether every input carries an
 //! `objectWriteTraceId`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ use crate::emulator::paths::Edition;
 use crate::emulator::record::{Source, View};
 use crate::emulator::render::{Extra, Shown, push_batch_times};
 use crate::emulator::schema::Slot;
-use crate::emulator::table::Found;
+use crate::emulator::table::{Change, Found};
 use crate::emulator::write::{Checked, Fault};
 
 const MOST: usize = 100;
@@ -124,20 +124,59 @@ fn refuse_any_fault(
     inputs: &[CreateRequest],
     edition: Edition,
 ) -> Result<(), Refused> {
-    let email = account.tables[at].catalogue.find("email").map(|(slot, _)| slot);
-    let mut emails = HashSet::new();
+    let mut claims = Claims::default();
     for input in inputs {
         let links = input.associations.as_deref().unwrap_or_default();
         let checked = account
             .check_create(at, &input.properties, edition)
             .and_then(|checked| account.check_links(at, links).map(|_| checked))
             .map_err(|fault| fault.refusal(account, at))?;
-        let own = checked.draft.into_iter().find(|(slot, _)| Some(*slot) == email);
-        if own.is_some_and(|(_, email)| !emails.insert(email)) {
-            return Err(Refusal::new(409, "Contact already exists").category("CONFLICT").into());
-        }
+        claims.add(account, at, 0, &checked.draft)?;
     }
     Ok(())
+}
+
+/// Unique values that the inputs of one batch ask for.
+#[derive(Default)]
+struct Claims(HashMap<(Slot, String), u64>);
+
+impl Claims {
+    /// Refuses a value that another input asks for too.
+    fn add(
+        &mut self,
+        account: &Account,
+        at: TypeAt,
+        writer: u64,
+        draft: &[Change],
+    ) -> Result<(), Refused> {
+        for (slot, value) in draft.iter().filter(|(_, value)| !value.is_empty()) {
+            let property = account.tables[at].catalogue.at(*slot);
+            if !property.unique {
+                continue;
+            }
+            let Some(holder) = self.0.insert((*slot, value.to_lowercase()), writer) else {
+                continue;
+            };
+            if property.name == "email" && writer == 0 {
+                let refusal = Refusal::new(409, "Contact already exists").category("CONFLICT");
+                return Err(refusal.into());
+            }
+            let (name, value) = (property.name.clone(), value.clone());
+            let fault = Fault::NotUnique { name, value, writer, holder };
+            return Err(fault.refusal(account, at).into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether one batch may have several keys is not known: group by key.
+fn check_one_key(inputs: &[WriteRequest]) -> Result<(), Refused> {
+    let keys: HashSet<Option<&str>> =
+        inputs.iter().map(|input| input.id_property.as_deref()).collect();
+    match keys.len() > 1 {
+        true => Err(Refusal::invalid("All inputs of a batch must have the same idProperty").into()),
+        false => Ok(()),
+    }
 }
 
 /// An input of an update or upsert.
@@ -252,11 +291,16 @@ fn write_batch(
     let request: Batch<WriteRequest> = call.json()?;
     check_size(request.inputs.len(), false)?;
     check_distinct(&request.inputs)?;
+    check_one_key(&request.inputs)?;
     let all_traced = request.inputs.iter().all(|input| input.object_write_trace_id.is_some());
     if !all_traced {
+        let mut claims = Claims::default();
         for input in &request.inputs {
-            if let Step::Faulty(fault) = plan(account, at, input)? {
-                return Err(fault.refusal(account, at).into());
+            match plan(account, at, input)? {
+                Step::Faulty(fault) => return Err(fault.refusal(account, at).into()),
+                Step::Update(id, checked) => claims.add(account, at, id, &checked.draft)?,
+                Step::Create(checked) => claims.add(account, at, 0, &checked.draft)?,
+                Step::Missing | Step::Silent => {}
             }
         }
     }

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 
 use super::properties::{MOST_PER_TYPE, MOST_PROPERTIES};
+use super::schemas::MOST_TYPES;
 use super::type_of;
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
 use crate::emulator::call::{Answer, Call, Reply};
 use crate::emulator::errors::Refusal;
 
-/// Calculated properties of an Enterprise account, and custom object types.
+/// Calculated properties of an Enterprise account.
 const MOST_FORMULAS: usize = 200;
-const MOST_TYPES: usize = 10;
 const MOST_RECORDS: usize = 15_000_000;
 
 /// Types that must be switched on per account; section 10 of the API
@@ -83,7 +83,7 @@ pub(super) fn record_limits(account: &Account) -> Answer {
 /// `GET /crm/v3/object-library/enablement`
 pub(super) fn enablement(account: &Account) -> Answer {
     let known = |name: &&str| account.type_at(name).map(|at| enabled(account, at));
-    let results: Vec<Value> = OPTIONAL.iter().filter_map(|name| known(name)).collect();
+    let results: Vec<Value> = OPTIONAL.iter().filter_map(known).collect();
     Ok(Reply::json(200, &json!({"objects": results})))
 }
 

@@ -122,13 +122,18 @@ fn sized(list: &List) -> Value {
 
 /// `GET /crm/v3/lists/{listId}`
 pub(super) fn read(account: &Account, call: &Call) -> Answer {
-    let mut body = find(account, call.name(0))?.to_json();
+    Ok(Reply::json(200, &json!({"list": shown(find(account, call.name(0))?, call)})))
+}
+
+/// A list, with its filters only if they are asked for.
+fn shown(list: &List, call: &Call) -> Value {
+    let mut body = list.to_json();
     if !call.query_flag("includeFilters")
         && let Some(body) = body.as_object_mut()
     {
         body.remove("filterBranch");
     }
-    Ok(Reply::json(200, &json!({"list": body})))
+    body
 }
 
 /// `GET /crm/v3/lists/object-type-id/{typeId}/name/{name}`
@@ -136,7 +141,7 @@ pub(super) fn by_name(account: &Account, call: &Call) -> Answer {
     let of = type_of(account, call.name(0))?;
     let name = call.name(1);
     match account.lists.values().find(|list| list.of == of && list.name == name) {
-        Some(list) => Ok(Reply::json(200, &json!({"list": list.to_json()}))),
+        Some(list) => Ok(Reply::json(200, &json!({"list": shown(list, call)}))),
         None => Err(Refusal::missing(format!("List does not exist with name {name}.")).into()),
     }
 }
@@ -178,7 +183,7 @@ pub(super) fn update_filters(account: &mut Account, call: &Call) -> Answer {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Request {
-        filter_branch: Value,
+        filter_branch: Map<String, Value>,
     }
     let request: Request = call.json()?;
     let now = account.now();

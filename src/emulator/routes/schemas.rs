@@ -15,6 +15,10 @@ use crate::emulator::seed::draw::{Draw, salt};
 
 /// Properties of a type that its search looks into.
 const MOST_SEARCHABLE: usize = 20;
+/// Associates of one record, as the published example has it.
+const MOST_ASSOCIATED: u64 = 50_000;
+/// Custom types of an account.
+pub(super) const MOST_TYPES: usize = 10;
 
 /// `GET /crm-object-schemas/v3/schemas`: custom types only.
 pub(super) fn list(account: &Account, call: &Call) -> Answer {
@@ -67,6 +71,7 @@ struct SchemaProperty {
 /// `POST …/schemas`: all is judged before anything is made.
 pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     let request: Request = call.json()?;
+    check_room(account)?;
     check_name(&request.name)?;
     check_labels(&request.labels)?;
     let plural = format!("p{}_{}", account.portal_id, request.name);
@@ -133,6 +138,22 @@ fn check_name(name: &str) -> Result<(), Refused> {
     Err(Refusal::invalid(message).into())
 }
 
+/// Only an Enterprise account has custom types, and not many.
+fn check_room(account: &Account) -> Result<(), Refused> {
+    if account.rules.unavailable.contains("schemas") {
+        return Err(Refusal::not_subscribed("custom objects").into());
+    }
+    let own = account.tables.iter().filter(|table| {
+        let object_type = &table.object_type;
+        object_type.custom.is_some() && object_type.is_live()
+    });
+    if own.count() >= MOST_TYPES {
+        let message = format!("At most {MOST_TYPES} custom object types are allowed");
+        return Err(Refusal::invalid(message).into());
+    }
+    Ok(())
+}
+
 fn check_labels(labels: &Map<String, Value>) -> Result<(), Refused> {
     let set = |name: &str| labels.get(name).and_then(Value::as_str).is_some_and(|l| !l.is_empty());
     if set("singular") && set("plural") {
@@ -182,7 +203,7 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
         required_properties: Option<Vec<String>>,
         searchable_properties: Option<Vec<String>>,
     }
-    let at = find(account, call)?;
+    let at = find_own(account, call)?;
     let change: Change = call.json()?;
     if let Some(labels) = &change.labels {
         check_labels(labels)?;
@@ -216,7 +237,7 @@ pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
     let archived = call.query_flag("archived");
     let at = match archived {
         true => account.archived_type(call.name(0)).ok_or_else(|| unknown(call))?,
-        false => find(account, call)?,
+        false => find_own(account, call)?,
     };
     if account.tables[at].walk(0).any(|view| view.is_live()) {
         let message = "Object type still has records: delete them first";
@@ -244,7 +265,7 @@ pub(super) fn associate(account: &mut Account, call: &Call) -> Answer {
         #[serde(default)]
         name: Option<String>,
     }
-    let at = find(account, call)?;
+    let at = find_own(account, call)?;
     let request: Request = call.json()?;
     let to = super::type_of(account, &request.to_object_type_id)?;
     let id = add_kind(account, at, to, request.name.as_deref()).to_string();
@@ -254,7 +275,7 @@ pub(super) fn associate(account: &mut Account, call: &Call) -> Answer {
 
 /// `DELETE …/schemas/{objectType}/associations/{associationId}`
 pub(super) fn dissociate(account: &mut Account, call: &Call) -> Answer {
-    let at = find(account, call)?;
+    let at = find_own(account, call)?;
     labels::remove(account, at, call.name(1), call)
 }
 
@@ -270,6 +291,18 @@ fn add_kind(account: &mut Account, at: TypeAt, to: TypeAt, name: Option<&str>) -
 
 fn find(account: &Account, call: &Call) -> Result<TypeAt, Refused> {
     super::type_of(account, call.name(0))
+}
+
+/// The custom type that the path names; HubSpot's own are as they are.
+fn find_own(account: &Account, call: &Call) -> Result<TypeAt, Refused> {
+    let at = find(account, call)?;
+    match account.tables[at].object_type.custom.is_some() {
+        true => Ok(at),
+        false => {
+            let message = format!("Object type {} is defined by HubSpot", call.name(0));
+            Err(Refusal::invalid(message).into())
+        }
+    }
 }
 
 fn unknown(call: &Call) -> Refused {
@@ -309,11 +342,18 @@ fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {
     let mut entries = Vec::new();
     for other in 0..account.tables.len() {
         for kind in account.associations.kinds(at, other) {
+            let most = account.associations.limit(at, other, kind.id);
             entries.push(json!({
                 "id": kind.id.to_string(),
                 "fromObjectTypeId": type_id(at),
                 "toObjectTypeId": type_id(other),
                 "name": kind.name,
+                "cardinality": "ONE_TO_MANY",
+                "inverseCardinality": "ONE_TO_MANY",
+                "hasUserEnforcedMaxToObjectIds": most.is_some(),
+                "hasUserEnforcedMaxFromObjectIds": false,
+                "maxToObjectIds": most.unwrap_or(MOST_ASSOCIATED),
+                "maxFromObjectIds": MOST_ASSOCIATED,
                 "createdAt": null,
                 "updatedAt": null,
             }));

@@ -279,3 +279,42 @@ async fn bodies_of_the_wrong_shape_are_refused_in_hubspots_words() {
     );
     assert_eq!(got.json().get("category"), None);
 }
+
+#[tokio::test]
+async fn one_unique_value_for_two_inputs_sinks_an_untraced_batch() {
+    let probe = Probe::quiet().await;
+    let path = "/crm/v3/objects/companies/batch";
+    let company = |name: &str, key: &str| json!({"properties": {"name": name, "account_key": key}});
+    let body = json!({"inputs": [company("A", "same"), company("B", "same")]});
+    let got = probe.post(&format!("{path}/create"), body).await;
+    assert_eq!((got.status, got.json()["category"].clone()), (400, json!("VALIDATION_ERROR")));
+    let read = json!({"idProperty": "account_key", "inputs": [{"id": "same"}]});
+    assert_eq!(
+        probe.post(&format!("{path}/read"), read.clone()).await.status,
+        207,
+        "nothing was written"
+    );
+    let traced_ones = [traced("a", company("A", "same")), traced("b", company("B", "same"))];
+    let got = probe.post(&format!("{path}/create"), json!({"inputs": traced_ones})).await;
+    assert_eq!((got.status, got.json()["numErrors"].clone()), (207, json!(1)));
+    assert_eq!(probe.post(&format!("{path}/read"), read).await.status, 200);
+    let control = probe.control();
+    let made: Vec<u64> = ["C", "D"]
+        .iter()
+        .map(|name| control.create_record("companies", &values(&[("name", name)])).expect("one"))
+        .collect();
+    let input = |id: u64| json!({"id": id.to_string(), "properties": {"account_key": "shared"}});
+    let body = json!({"inputs": [input(made[0]), input(made[1])]});
+    assert_eq!(probe.post(&format!("{path}/update"), body).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_batch_has_one_key() {
+    let probe = Probe::quiet().await;
+    let input =
+        |id: &str, key: &str| json!({"id": id, "idProperty": key, "properties": {"city": "X"}});
+    let mixed = json!({"inputs": [input("a@x.example", "email"), input("u-1", "app_user_id")]});
+    assert_eq!(probe.post("/crm/v3/objects/contacts/batch/upsert", mixed).await.status, 400);
+    let one = json!({"inputs": [input("a@x.example", "email"), input("b@x.example", "email")]});
+    assert_eq!(probe.post("/crm/v3/objects/contacts/batch/upsert", one).await.status, 200);
+}

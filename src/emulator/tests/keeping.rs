@@ -78,6 +78,13 @@ async fn change_schema(probe: &Probe) {
         "properties": [{"name": "key", "label": "Key", "type": "string", "fieldType": "text"}],
     });
     done(probe, "POST", "/crm-object-schemas/v3/schemas", schema).await;
+    let mut twice = property("shoes", "number", "calculation_equation", "ours");
+    twice["calculationFormula"] = json!("tier * 2");
+    done(probe, "POST", of, twice).await;
+    let stages = json!([{"label": "Only", "displayOrder": 0, "metadata": {"probability": "0.5"}}]);
+    let pipeline = json!({"label": "Partners", "displayOrder": 2, "stages": stages});
+    done(probe, "POST", "/crm/v3/pipelines/deals", pipeline.clone()).await;
+    done(probe, "POST", "/crm/v3/pipelines/p24680135_licence", pipeline).await;
 }
 
 /// Records created, edited, archived, merged and deleted for good.
@@ -94,6 +101,8 @@ async fn change_records(probe: &Probe, contacts: &[u64]) {
     control.merge_records("contacts", *three, *four).expect("two records");
     let gone = json!({"objectId": five.to_string()});
     done(probe, "POST", &format!("{CONTACTS}/gdpr-delete"), gone).await;
+    let sent = json!({"eventName": "pe1_seen", "objectId": one.to_string(), "uuid": "u-1"});
+    done(probe, "POST", "/events/v3/send", sent).await;
     let key = json!({"properties": {"key": "K-1"}});
     done(probe, "POST", "/crm/v3/objects/p24680135_licence", key).await;
 }
@@ -107,6 +116,9 @@ async fn change_links(probe: &Probe, contact: u64, company: u64) {
     let types = json!([{"associationCategory": "USER_DEFINED", "associationTypeId": kind}]);
     let pair = format!("/crm/v4/objects/contacts/{contact}/associations/companies/{company}");
     done(probe, "PUT", &pair, types).await;
+    let limit = json!({"category": "USER_DEFINED", "typeId": kind, "maxToObjectIds": 3});
+    let limits = "/crm/v4/associations/definitions/configurations/contacts/companies";
+    done(probe, "POST", &format!("{limits}/batch/create"), json!({"inputs": [limit]})).await;
     let list = json!({"name": "VIP", "objectTypeId": "0-1", "processingType": "MANUAL"});
     done(probe, "POST", "/crm/v3/lists", list).await;
     let add = "/crm/v3/lists/1/memberships/add";
@@ -126,6 +138,10 @@ async fn assert_same_account(left: &Probe, right: &Probe, contacts: &[u64]) {
         "/crm-object-schemas/v3/schemas".to_owned(),
         "/crm/v3/lists/1/memberships".to_owned(),
         "/crm/v4/associations/contacts/companies/labels".to_owned(),
+        "/crm/v4/associations/definitions/configurations/all".to_owned(),
+        "/crm/v3/pipelines/deals".to_owned(),
+        "/crm/v3/pipelines/p24680135_licence".to_owned(),
+        "/events/v3/events".to_owned(),
     ];
     for archived in ["", "&archived=true"] {
         paths.push(format!("{CONTACTS}?limit=100&{SHOWN}&associations=companies{archived}"));
@@ -175,6 +191,14 @@ async fn an_account_goes_on_in_another_emulator() {
         let got = probe.call("PATCH", &other, Some(taken.clone())).await;
         assert_eq!(got.status, 400, "a unique value is still taken: {}", got.text);
     }
+    let deleted = "/crm/v3/objects/contacts/gdpr-delete";
+    for probe in [&before, &after] {
+        let nobody = json!({"objectId": "nobody@x.example", "idProperty": "email"});
+        assert_eq!(probe.post(deleted, nobody).await.status, 204);
+    }
+    let again = revived(&after).await;
+    let nobody = json!({"properties": {"email": "nobody@x.example"}});
+    assert_eq!(again.post(CONTACTS, nobody).await.status, 400, "it is still blocked");
     let fresh = json!({"properties": {"email": "newer@x.example", "tier": "gold"}});
     assert_same(&before, &after, "POST", CONTACTS, Some(fresh)).await;
     let key = json!({"properties": {"key": "K-2"}});

@@ -161,3 +161,23 @@ async fn a_schema_is_changed_and_associated() {
     assert_eq!(got.json()["subCategory"], "PropertyValidationError.CANNOT_DELETE_PROPERTY_IN_USE");
     assert_eq!(probe.call("DELETE", &format!("{property}/note"), None).await.status, 204);
 }
+
+#[tokio::test]
+async fn not_every_account_has_custom_types_and_none_has_many() {
+    let probe = Probe::quiet().await;
+    probe.post("/_emulator/rules", json!({"unavailable": ["schemas"]})).await;
+    assert_eq!(probe.post(SCHEMAS, schema("licence")).await.status, 403);
+    probe.call("DELETE", "/_emulator/rules", None).await;
+    for at in 0..10 {
+        assert_eq!(probe.post(SCHEMAS, schema(&format!("kind_{at}"))).await.status, 201);
+    }
+    assert_eq!(probe.post(SCHEMAS, schema("kind_11")).await.status, 400);
+    let standard = probe.get(&format!("{SCHEMAS}/contacts")).await.json();
+    assert_eq!(standard["metaType"], "HUBSPOT");
+    assert_eq!(standard["associations"][0]["cardinality"], "ONE_TO_MANY");
+    assert_eq!(probe.call("DELETE", &format!("{SCHEMAS}/contacts"), None).await.status, 400);
+    assert_eq!(
+        probe.call("PATCH", &format!("{SCHEMAS}/contacts"), Some(json!({}))).await.status,
+        400
+    );
+}

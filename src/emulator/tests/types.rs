@@ -288,3 +288,34 @@ async fn a_contact_brings_what_follows_from_it() {
     assert!(properties["hs_lifecyclestage_lead_date"].is_string());
     assert_eq!(properties["hs_searchable_calculated_phone_number"], "9301234567");
 }
+
+#[tokio::test]
+async fn a_deal_may_be_given_its_create_date() {
+    let probe = Probe::quiet().await;
+    let deal = json!({"properties": {"dealname": "Old", "pipeline": "default",
+        "dealstage": "qualifiedtobuy", "createdate": "2020-02-03T04:05:06Z"}});
+    let made = probe.post("/crm/v3/objects/deals", deal).await.json();
+    assert_eq!(made["properties"]["createdate"], "2020-02-03T04:05:06Z");
+    let filter =
+        json!({"propertyName": "createdate", "operator": "EQ", "value": "2020-02-03T04:05:06Z"});
+    let found =
+        probe.post("/crm/v3/objects/deals/search", json!({"filters": [filter]})).await.json();
+    assert_eq!(id_of(&found["results"][0]), id_of(&made));
+    let contact =
+        json!({"properties": {"email": "c@x.example", "createdate": "2020-02-03T04:05:06Z"}});
+    let got = probe.post("/crm/v3/objects/contacts", contact).await;
+    assert_eq!(got.json()["errors"][0]["code"], "READ_ONLY_VALUE");
+}
+
+#[tokio::test]
+async fn a_person_signs_what_she_changes() {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await;
+    probe.control().edit_record("contacts", id, &values(&[("city", "Ulm")])).expect("an edit");
+    let path = format!("/crm/v3/objects/contacts/{id}?propertiesWithHistory=city");
+    let newest = probe.get(&path).await.json()["propertiesWithHistory"]["city"][0].clone();
+    assert_eq!(
+        (&newest["sourceType"], newest["updatedByUserId"].as_u64()),
+        (&json!("CRM_UI"), Some(5_555_888))
+    );
+}
