@@ -248,6 +248,12 @@ pub(super) struct EmulatorArgs {
     /// The folder of the certificates that `--tls` makes; clients must trust its ca.pem
     #[arg(long, value_name = "DIR", default_value = "./hublake-emulator-tls")]
     pub(super) tls_dir: PathBuf,
+    /// Where to send webhooks of all that happens, on this machine, such as http://127.0.0.1:3000/hubspot
+    #[arg(long, value_name = "URL")]
+    pub(super) webhook_url: Option<String>,
+    /// The client secret that webhooks are signed with
+    #[arg(long, value_name = "S")]
+    pub(super) webhook_secret: Option<String>,
 }
 
 #[derive(Debug, Args)]

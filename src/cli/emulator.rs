@@ -4,7 +4,7 @@ use std::path::Path;
 use super::args::{Common, EmulatorArgs};
 use super::failure::Failure;
 use super::stop;
-use crate::emulator::{Emulator, EmulatorConfig};
+use crate::emulator::{Emulator, EmulatorConfig, WebhookApp};
 use crate::pipeline::Outcome;
 
 /// Serves a stand-in HubSpot until it is stopped.
@@ -23,6 +23,8 @@ pub(super) async fn run(args: &EmulatorArgs, common: &Common) -> Result<Outcome,
         index_lag: args.index_lag,
         record: args.record.clone(),
         tls: args.tls.then(|| args.tls_dir.clone()),
+        webhooks: args.webhook_url.as_deref().map(WebhookApp::new),
+        webhook_secret: args.webhook_secret.clone(),
         ..EmulatorConfig::default()
     };
     serve(config, common, |_| Ok(())).await

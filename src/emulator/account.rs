@@ -20,6 +20,7 @@ use super::schema::{Catalogue, Choice};
 use super::seed::draw::{Draw, salt};
 use super::seed::world::{Population, Realm, World};
 use super::table::Table;
+use super::webhooks::Hub;
 
 /// When the account was made: before its first record.
 const BORN: i64 = 1_523_279_816_625;
@@ -59,6 +60,8 @@ pub(crate) struct Account {
     pub(crate) blocked_emails: BTreeSet<String>,
     /// Records whose counts of associates are out of date.
     pub(crate) stale: BTreeSet<(TypeAt, u64)>,
+    /// Who hears of changes; copies of the account share it.
+    pub(crate) hooks: Arc<Hub>,
     next_list: u64,
     dice: Dice,
 }
@@ -104,6 +107,7 @@ impl Account {
             events: Events::default(),
             blocked_emails: BTreeSet::new(),
             stale: BTreeSet::new(),
+            hooks: Arc::new(Hub::new(config)),
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };

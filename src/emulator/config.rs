@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::webhooks::{WebhookApp, WebhookRules};
+
 /// What a stand-in account holds and how it behaves.
 ///
 /// The same settings give the same account, ids and times included.
@@ -56,6 +58,13 @@ pub struct EmulatorConfig {
     /// beside plain HTTP, and opens tunnels for clients that take it for
     /// their proxy. Clients must trust the folder's `ca.pem`.
     pub tls: Option<PathBuf>,
+    /// An app that hears of changes from the start.
+    pub webhooks: Option<WebhookApp>,
+    /// The client secret of apps that were given none, such as those that
+    /// came into being through the webhooks API.
+    pub webhook_secret: Option<String>,
+    /// How webhooks are delivered.
+    pub webhook_rules: WebhookRules,
 }
 
 impl Default for EmulatorConfig {
@@ -86,6 +95,9 @@ impl Default for EmulatorConfig {
             restore: None,
             record: None,
             tls: None,
+            webhooks: None,
+            webhook_secret: None,
+            webhook_rules: WebhookRules::default(),
         }
     }
 }

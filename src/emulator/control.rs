@@ -23,9 +23,11 @@ use super::moment;
 use super::record::Source;
 use super::shared::Shared;
 use super::table::Found;
+use super::webhooks::Hand;
 use super::write;
 
 mod edge;
+mod webhooks;
 
 /// Where control calls live.
 pub(crate) const PREFIX: &str = "/_emulator";
@@ -143,11 +145,13 @@ impl Control {
     /// Moves the clock forward.
     pub fn advance_clock(&self, by: Duration) {
         self.shared.write().clock.advance(clock::millis(by));
+        self.shared.hooks.wake();
     }
 
     /// Stops the clock, or lets it run on.
     pub fn stop_clock(&self, stopped: bool) {
         self.shared.write().clock.set_stopped(stopped);
+        self.shared.hooks.wake();
     }
 
     /// The limits in force.
@@ -211,6 +215,9 @@ pub(crate) async fn answer(shared: &Shared, call: &Call) -> Reply {
     if call.path == "/_emulator/faults" && call.query_flag("wait") {
         shared.faults.wait_for_held().await;
     }
+    if (call.method.as_str(), call.path.as_str()) == ("POST", webhooks::FLUSH) {
+        shared.flush_hooks().await;
+    }
     match serve(shared, call) {
         Ok(body) => Reply::json(200, &body),
         Err(error) => {
@@ -264,6 +271,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         (_, ["limits"]) => limits(shared, call),
         (_, ["faults"]) => faults(shared, call),
         (_, ["rules"]) => rules::rules(shared, call),
+        (_, ["webhooks", rest @ ..]) => webhooks::serve(shared, call, rest),
         ("GET", ["log"]) => {
             let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
             Ok(json!(shared.journal().since(since)))
@@ -352,6 +360,7 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
             account.index_lag = clock::millis(Duration::from_millis(lag));
         }
         account.clock.advance(request.advance_ms);
+        shared.hooks.wake();
     }
     let now = account.clock.now();
     let stopped = account.clock.is_stopped();
@@ -499,6 +508,7 @@ fn bulk_edit(
         account.draft_update(at, &one, values).map_err(|fault| refused(account, at, &fault))?;
     let now = account.clock.now();
     for id in &ids {
+        account.tell_changed(at, *id, &draft, Some(Hand::BulkEdit));
         account.tables[at].apply(*id, draft.clone(), now, Source::Person, true);
     }
     Ok(ids.len() as u64)
@@ -507,7 +517,7 @@ fn bulk_edit(
 fn archive(account: &mut Account, object_type: &str, id: u64) -> Result<(), ControlError> {
     let at = type_at(account, object_type)?;
     live(account, at, id)?;
-    account.archive(at, id);
+    account.archive_by(at, id, Hand::Person);
     account.refresh_counts();
     Ok(())
 }
@@ -517,6 +527,7 @@ fn restore(account: &mut Account, object_type: &str, id: u64) -> Result<(), Cont
     let now = account.clock.now();
     match account.tables[at].find(id) {
         Found::Archived(view) if !account.is_past_recycling(&view) => {
+            account.tell_restored(at, id, Hand::Person);
             account.tables[at].set_archived(id, None, now);
             Ok(())
         }
@@ -535,7 +546,7 @@ fn merge(
     if primary == other {
         return Err(ControlError::Refused("a record cannot be merged with itself".to_owned()));
     }
-    Ok(account.merge(at, primary, other))
+    Ok(account.merge_by(at, primary, other, Hand::Person))
 }
 
 /// Everything known of a record: properties without a value are left out.

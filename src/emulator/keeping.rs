@@ -4,6 +4,7 @@
 //! The file names object types and properties instead of counting them, so
 //! that a later seed catalogue reads it too. What a setting governs (limits,
 //! latency, lags) and what was merely watched (the log, faults) is left out.
+//! So are webhooks: who starts an emulator says who hears of its changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

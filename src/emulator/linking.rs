@@ -83,14 +83,20 @@ impl Account {
         if let Some(plain) = plain.filter(|plain| !after.contains(plain)) {
             after.push(plain);
         }
-        self.associations.set(from, id, to, other, after);
+        self.set_pair(from, id, to, other, after);
         self.follow(from, id, to, other);
+    }
+
+    /// Sets the kinds of a pair, in both directions.
+    fn set_pair(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64, kinds: Vec<u32>) {
+        self.tell_associated(from, id, to, other, &kinds);
+        self.associations.set(from, id, to, other, kinds);
     }
 
     /// Ends the association of two records.
     pub(crate) fn dissociate(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
         let before = self.pair(from, id, to, other);
-        self.associations.set(from, id, to, other, Vec::new());
+        self.set_pair(from, id, to, other, Vec::new());
         self.follow(from, id, to, other);
         self.drop_orphan(from, id, to, other, &before);
     }
@@ -105,7 +111,7 @@ impl Account {
         let mut left = before.clone();
         left.retain(|kind| !kinds.contains(kind));
         if left.len() < before.len() {
-            self.associations.set(from, id, to, other, left);
+            self.set_pair(from, id, to, other, left);
             self.follow(from, id, to, other);
             self.drop_orphan(from, id, to, other, &before);
         }
@@ -179,7 +185,7 @@ impl Account {
             kinds.iter().filter(|kind| kind.is_primary()).map(|kind| kind.id).collect();
         let mut left = self.pair(child_at, child, parent_at, parent);
         left.retain(|kind| !primary.contains(kind));
-        self.associations.set(child_at, child, parent_at, parent, left);
+        self.set_pair(child_at, child, parent_at, parent, left);
     }
 
     /// A contact's `associatedcompanyid` follows the primary company, without

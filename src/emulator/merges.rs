@@ -6,6 +6,7 @@ use super::moment;
 use super::record::{Source, View};
 use super::schema::Slot;
 use super::table::Change;
+use super::webhooks::Hand;
 use super::write::emails;
 
 /// How long an archived record, or a property, can come back.
@@ -15,9 +16,15 @@ impl Account {
     /// Merges two live records of a type into a third, new one, as HubSpot
     /// does since January 2025; both old ids lead to it. Returns its id.
     pub(crate) fn merge(&mut self, at: TypeAt, primary: u64, other: u64) -> u64 {
+        self.merge_by(at, primary, other, Hand::App)
+    }
+
+    /// The same by somebody's hand.
+    pub(crate) fn merge_by(&mut self, at: TypeAt, primary: u64, other: u64, hand: Hand) -> u64 {
         let now = self.clock.now();
         let draft = self.merged_values(at, primary, other);
         let id = self.tables[at].new_id();
+        self.tell_merged(at, id, [primary, other], &draft, hand);
         self.hand_over(at, primary, id);
         self.hand_over(at, other, id);
         self.stale.insert((at, id));
@@ -43,6 +50,7 @@ impl Account {
         let addresses: Vec<String> =
             self.tables[at].view(id).map(|view| emails(&view).collect()).unwrap_or_default();
         self.blocked_emails.extend(addresses);
+        self.tell_forgotten(at, id, Hand::App);
         self.tables[at].purge(id, now);
     }
 

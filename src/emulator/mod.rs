@@ -54,6 +54,7 @@ mod tests;
 mod tls;
 mod transport;
 mod values;
+mod webhooks;
 mod write;
 
 use std::io;
@@ -73,8 +74,12 @@ pub use keeping::SnapshotError;
 pub use limits::Limits;
 pub use recorder::RecordError;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
-pub use tls::TlsError;
 pub use rules::{ConditionalRule, Rules};
+pub use tls::TlsError;
+pub use webhooks::{
+    PendingWebhook, WebhookApp, WebhookDelivery, WebhookRules, WebhookSignatures,
+    WebhookSubscription,
+};
 
 use account::Account;
 use keeping::Origin;
@@ -104,6 +109,9 @@ pub enum EmulatorError {
     /// The certificates for TLS cannot be had.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The app that is to hear of changes makes no sense.
+    #[error(transparent)]
+    Webhooks(ControlError),
 }
 
 /// A running emulator. Dropping it stops it.
@@ -115,6 +123,7 @@ pub struct Emulator {
     origin: Origin,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    courier: JoinHandle<()>,
 }
 
 impl Emulator {
@@ -134,9 +143,14 @@ impl Emulator {
         if let Some(bytes) = &config.restore {
             keeping::restore(&mut shared.write(), &origin, bytes)?;
         }
+        let control = Control { shared: shared.clone() };
+        if let Some(app) = &config.webhooks {
+            control.set_webhook_app(app).map_err(EmulatorError::Webhooks)?;
+        }
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(transport::run(listener, shared.clone(), stopped));
-        Ok(Self { port, ca_file, control: Control { shared }, origin, stop, server })
+        let courier = tokio::spawn(webhooks::run(shared.clone(), stopped.clone()));
+        let server = tokio::spawn(transport::run(listener, shared, stopped));
+        Ok(Self { port, ca_file, control, origin, stop, server, courier })
     }
 
     /// Where it listens, `http://127.0.0.1:PORT`.
@@ -163,7 +177,7 @@ impl Emulator {
     /// Everything in which the account differs from the one its settings
     /// describe, as JSON for [`EmulatorConfig::restore`]: records, properties,
     /// object types, associations, lists, the clock and all counters. Faults,
-    /// the call log, and what settings govern are not part of it.
+    /// the call log, webhooks, and what settings govern are not part of it.
     pub fn snapshot(&self) -> Vec<u8> {
         keeping::keep(&self.control.shared.read(), &self.origin)
     }
@@ -174,6 +188,7 @@ impl Emulator {
         // A server that panicked has nothing left to stop; `Drop` flushes
         // what was recorded.
         let _ = (&mut self.server).await;
+        let _ = (&mut self.courier).await;
     }
 }
 

@@ -160,6 +160,16 @@ endpoints! {
     ExportStart "POST" "exports/export/async" "exports";
     ExportStatus "GET" "exports/export/async/tasks/*/status" "exports";
     ExportRead "GET" "exports/export/*" "exports";
+    WebhookSettings "GET" "webhooks/*/settings" "webhooks.settings";
+    WebhookSettingsPut "PUT" "webhooks/*/settings" "webhooks.settings_put";
+    WebhookSettingsDelete "DELETE" "webhooks/*/settings" "webhooks.settings_delete";
+    WebhookSubscriptions "GET" "webhooks/*/subscriptions" "webhooks.subscriptions";
+    WebhookSubscribe "POST" "webhooks/*/subscriptions" "webhooks.subscribe";
+    WebhookBatchUpdate "POST" "webhooks/*/subscriptions/batch/update" "webhooks.batch_update";
+    WebhookSubscription "GET" "webhooks/*/subscriptions/*" "webhooks.subscription";
+    WebhookUpdate "PATCH" "webhooks/*/subscriptions/*" "webhooks.update";
+    WebhookUnsubscribe "DELETE" "webhooks/*/subscriptions/*" "webhooks.unsubscribe";
+    WebhookJournal "GET" "webhooks-journal" "webhooks.journal";
 }
 
 /// Every method and canonical path.
@@ -185,7 +195,7 @@ pub(crate) fn route(call: &mut Call) -> Route {
     let asked = if call.method == "HEAD" { "GET" } else { call.method.as_str() };
     for (method, pattern, endpoint) in TABLE {
         let Some(names) = matches(pattern, &path) else { continue };
-        if *method == asked {
+        if *method == asked || *endpoint == Endpoint::WebhookJournal {
             call.edition = edition;
             call.names = names.into_iter().map(decode).collect();
             return Route::To(*endpoint);
@@ -205,7 +215,6 @@ fn canonical(path: &str) -> Option<(Edition, Vec<&str>)> {
         Some("crm" | "crm-object-schemas") => {
             segments.remove(0);
         }
-        Some("app-webhooks") => segments[0] = "webhooks",
         // `events/v3/send`, `events/custom/2026-09/send`; `events/v3/events`,
         // `events/event-occurrences/2026-03`.
         Some("events") => match segments.get(1).copied() {
@@ -215,6 +224,11 @@ fn canonical(path: &str) -> Option<(Edition, Vec<&str>)> {
             Some("events" | "event-occurrences") => segments[1] = "occurrences",
             _ => {}
         },
+        // Only its newest edition has another name (section 15).
+        Some("app-webhooks") if edition == Edition::September2026 => segments[0] = "webhooks",
+        Some("webhooks") if edition == Edition::September2026 => return None,
+        // Whatever is asked of it and how: it is not imitated.
+        Some("webhooks-journal") => segments.truncate(1),
         _ => {}
     }
     Some((edition, segments))

@@ -11,15 +11,17 @@ use super::faults::Faults;
 use super::journal::Journal;
 use super::limits::{Gate, Limits};
 use super::recorder::Recorder;
+use super::webhooks::Hub;
 
 /// The state behind every connection. No lock is held across a wait, and no
-/// two are held at once but the gate after the account.
+/// two are held at once but the gate or the webhooks after the account.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) account: RwLock<Account>,
     gate: Mutex<Gate>,
     journal: Mutex<Journal>,
     pub(crate) faults: Faults,
+    pub(crate) hooks: Arc<Hub>,
     pub(crate) token: Option<String>,
     pub(crate) url_limit: usize,
     latency: Mutex<Duration>,
@@ -39,8 +41,10 @@ impl Shared {
             searches_per_second: config.searches_per_second,
             daily: config.daily_limit,
         };
+        let account = Account::new(config, time_zone);
         Self {
-            account: RwLock::new(Account::new(config, time_zone)),
+            hooks: account.hooks.clone(),
+            account: RwLock::new(account),
             gate: Mutex::new(Gate::new(limits, time_zone)),
             journal: Mutex::default(),
             faults: Faults::new(),

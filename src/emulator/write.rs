@@ -12,6 +12,7 @@ use super::schema::Slot;
 use super::seed::STAGES;
 use super::table::{Change, Found};
 use super::values::{self, Problem};
+use super::webhooks::Hand;
 
 /// Why one record is not written.
 #[derive(Clone, Debug)]
@@ -146,6 +147,7 @@ impl Account {
         let now = self.clock.now();
         let id = self.tables[at].new_id();
         self.remember_unique(at, id, &draft);
+        self.tell_created(at, id, &draft, source);
         self.tables[at].insert(id, draft, now, source);
         id
     }
@@ -158,17 +160,24 @@ impl Account {
             self.mark_associates_stale(at, id);
         }
         self.remember_unique(at, id, &draft);
+        self.tell_changed(at, id, &draft, Hand::of(source));
         self.tables[at].apply(id, draft, now, source, true);
     }
 
     /// Archives a record, if there is one.
     pub(crate) fn archive(&mut self, at: TypeAt, id: u64) {
+        self.archive_by(at, id, Hand::App);
+    }
+
+    /// Archives a record, if there is one, by somebody's hand.
+    pub(crate) fn archive_by(&mut self, at: TypeAt, id: u64, hand: Hand) {
         let now = self.clock.now();
         let id = match self.tables[at].find(id) {
             Found::Live(view) | Found::Merged(view) => view.id,
             Found::Archived(_) | Found::Nothing => return,
         };
         self.mark_associates_stale(at, id);
+        self.tell_deleted(at, id, hand);
         self.tables[at].set_archived(id, Some(now), now);
     }
 

@@ -13,6 +13,7 @@ mod owners;
 mod pipelines;
 mod properties;
 mod schemas;
+mod webhooks;
 
 pub(crate) use objects::NewAssociation;
 
@@ -153,6 +154,16 @@ fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
         Endpoint::ExportStart | Endpoint::ExportStatus | Endpoint::ExportRead => {
             library::not_imitated("exports")
         }
+        Endpoint::WebhookSettings => webhooks::settings(shared, call),
+        Endpoint::WebhookSettingsPut => webhooks::configure(shared, call),
+        Endpoint::WebhookSettingsDelete => webhooks::clear(shared, call),
+        Endpoint::WebhookSubscriptions => webhooks::list(shared, call),
+        Endpoint::WebhookSubscribe => webhooks::subscribe(shared, call),
+        Endpoint::WebhookBatchUpdate => webhooks::batch_update(shared, call),
+        Endpoint::WebhookSubscription => webhooks::read(shared, call),
+        Endpoint::WebhookUpdate => webhooks::update(shared, call),
+        Endpoint::WebhookUnsubscribe => webhooks::unsubscribe(shared, call),
+        Endpoint::WebhookJournal => webhooks::journal(),
     }
 }
 

@@ -18,6 +18,7 @@ mod schemas;
 mod search;
 mod tls;
 mod types;
+mod webhooks;
 
 use std::time::Duration;
 
