@@ -192,6 +192,7 @@ fn set_app(shared: &Shared, app: &WebhookApp) -> Result<(), ControlError> {
         let known = state.apps.entry(app.app_id).or_default();
         known.secret = app.client_secret.clone();
         known.subscriptions = subscriptions;
+        known.before = None;
         known.settings = Some(Settings {
             target,
             concurrency: app.max_concurrent_requests,

@@ -81,6 +81,7 @@ pub(super) fn configure(shared: &Shared, call: &Call) -> Answer {
     }
     let now = shared.read().now();
     let body = shared.hooks.change(|state| {
+        state.hold(id, now);
         let app = state.apps.entry(id).or_default();
         let created = app.settings.as_ref().map_or(now, |settings| settings.created);
         let settings =
@@ -134,6 +135,7 @@ pub(super) fn subscribe(shared: &Shared, call: &Call) -> Answer {
     check_object_type(event_type, object_type_id.as_deref())?;
     let now = shared.read().now();
     let added = shared.hooks.change(|state| {
+        state.hold(id, now);
         let subscription = Subscription {
             id: state.new_subscription_id(),
             event_type,
@@ -175,9 +177,11 @@ pub(super) fn update(shared: &Shared, call: &Call) -> Answer {
 /// `DELETE …/subscriptions/{id}`
 pub(super) fn unsubscribe(shared: &Shared, call: &Call) -> Answer {
     let (app, id) = (app_id(call)?, call.name(1));
-    let gone = shared
-        .hooks
-        .change(|state| state.apps.get_mut(&app)?.subscriptions.remove(&id.parse().ok()?));
+    let now = shared.read().now();
+    let gone = shared.hooks.change(|state| {
+        state.hold(app, now);
+        state.apps.get_mut(&app)?.subscriptions.remove(&id.parse().ok()?)
+    });
     gone.map(|_| Reply::nothing()).ok_or_else(|| no_subscription(id))
 }
 
@@ -281,6 +285,7 @@ fn add(app: &mut App, subscription: Subscription) -> Result<Value, Refused> {
 fn set_active(shared: &Shared, app: u64, id: u64, active: Option<bool>) -> Option<Value> {
     let now = shared.read().now();
     shared.hooks.change(|state| {
+        state.hold(app, now);
         let subscription = state.apps.get_mut(&app)?.subscriptions.get_mut(&id)?;
         if let Some(active) = active {
             subscription.active = active;

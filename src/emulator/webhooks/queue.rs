@@ -45,6 +45,8 @@ pub(crate) struct App {
     /// Where it is told; nothing is heard without.
     pub(crate) settings: Option<Settings>,
     pub(crate) subscriptions: BTreeMap<u64, Subscription>,
+    /// What it hears of until a change comes into force.
+    pub(crate) before: Option<Before>,
     /// By place in the queue, then by the order they came in.
     fresh: BTreeMap<(u64, u64), Waiting>,
     /// Since when there are fresh ones.
@@ -54,6 +56,14 @@ pub(crate) struct App {
     /// Lists to be sent as they are.
     given: VecDeque<Vec<Waiting>>,
     flying: u32,
+}
+
+/// What an app heard of before a change.
+#[derive(Debug)]
+pub(crate) struct Before {
+    until: i64,
+    told: bool,
+    subscriptions: BTreeMap<u64, Subscription>,
 }
 
 /// An event on its way.
@@ -170,9 +180,25 @@ impl State {
     /// Whether any event could be heard by anybody.
     pub(crate) fn is_listening(&self) -> bool {
         let hears = |app: &App| {
-            app.settings.is_some() && app.subscriptions.values().any(|each| each.active)
+            let before = app.before.iter().flat_map(|before| before.subscriptions.values());
+            let mut all = app.subscriptions.values().chain(before);
+            app.settings.is_some() && all.any(|each| each.active)
         };
         self.apps.values().any(hears)
+    }
+
+    /// To be called before an app's settings or subscriptions are changed: for
+    /// a while it hears of what it heard before.
+    pub(crate) fn hold(&mut self, app_id: u64, now: i64) {
+        let lag = self.rules.settings_lag_ms as i64;
+        if lag == 0 {
+            return;
+        }
+        let app = self.apps.entry(app_id).or_default();
+        if app.before.as_ref().is_none_or(|before| before.until <= now) {
+            let (told, subscriptions) = (app.settings.is_some(), app.subscriptions.clone());
+            app.before = Some(Before { until: now.saturating_add(lag), told, subscriptions });
+        }
     }
 
     /// A number no subscription has had.
@@ -188,9 +214,11 @@ impl State {
         // Apps are taken out while the counters beside them turn.
         let mut apps = std::mem::take(&mut self.apps);
         for (app_id, app) in apps.iter_mut().filter(|(_, app)| app.settings.is_some()) {
-            let hearing = app
-                .subscriptions
+            let before = app.before.as_ref().filter(|before| happening.at < before.until);
+            let hearing = before
+                .map_or(&app.subscriptions, |before| &before.subscriptions)
                 .values()
+                .filter(|_| before.is_none_or(|before| before.told))
                 .filter(|each| each.hears(happening.type_id, action, property));
             for subscription in hearing {
                 heard = true;

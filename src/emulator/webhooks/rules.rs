@@ -27,6 +27,10 @@ pub struct WebhookRules {
     pub shared_event_id_percent: u8,
     /// Of a hundred events, how many lack `sourceId`.
     pub missing_source_percent: u8,
+    /// How long a change made through the webhooks API stays without effect on
+    /// what an app hears of, on the emulator's clock. HubSpot's settings are
+    /// cached for up to five minutes.
+    pub settings_lag_ms: u64,
     /// How long a receiver may take to answer, in machine time.
     pub answer_within_ms: u64,
     /// How long an event waits for others to share its request, in machine
@@ -49,6 +53,7 @@ impl Default for WebhookRules {
             disorder_percent: 10,
             shared_event_id_percent: 2,
             missing_source_percent: 2,
+            settings_lag_ms: 0,
             // Documented; the header `X-HubSpot-Timeout-Millis` says more.
             answer_within_ms: 5_000,
             batch_window_ms: 20,

@@ -224,3 +224,32 @@ async fn an_app_through_the_api_hears_what_is_active() {
         crate::emulator::webhooks::sign_v1(crate::emulator::webhooks::SECRET, body.body.as_bytes());
     assert_eq!(body.header("x-hubspot-signature"), signature, "signed with the secret of all apps");
 }
+
+#[tokio::test]
+async fn changes_of_subscriptions_may_take_their_time() {
+    let (probe, receiver) = hearing(Vec::new()).await;
+    let control = probe.control();
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    control.set_webhook_rules(WebhookRules { settings_lag_ms: 300_000, ..WebhookRules::kind() });
+    let made = probe
+        .post(SUBSCRIPTIONS, json!({"eventType": "contact.creation", "active": true}))
+        .await
+        .json();
+    let id = made["id"].as_str().expect("an id");
+    let heard = async |email: &str| {
+        receiver.forget();
+        probe.post("/crm/v3/objects/contacts", create(email)).await;
+        control.flush_webhooks().await;
+        receiver.events().len()
+    };
+    assert_eq!(probe.get(SUBSCRIPTIONS).await.json()["results"][0]["id"], id, "it is told at once");
+    control.advance_clock(minutes(4));
+    assert_eq!(heard("a@example.com").await, 0);
+    control.advance_clock(minutes(1));
+    assert_eq!(heard("b@example.com").await, 1);
+    let path = format!("{SUBSCRIPTIONS}/{id}");
+    assert_eq!(probe.call("DELETE", &path, None).await.status, 204);
+    assert_eq!(heard("c@example.com").await, 1);
+    control.advance_clock(minutes(5));
+    assert_eq!(heard("d@example.com").await, 0);
+}
