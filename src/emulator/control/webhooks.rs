@@ -1,5 +1,18 @@
 //! Webhooks by hand: as the settings page of a private app would, and as a
-//! test needs.
+//! test needs. From outside, under `/_emulator/webhooks`:
+//!
+//! | Call | Does |
+//! | --- | --- |
+//! | `GET` | apps, rules, whether paused, how many events wait |
+//! | `POST {"target_url", "app_id"?, "client_secret"?, "max_concurrent_requests"?, "subscriptions"?}` | lets an app hear of changes; of everything without `subscriptions` (`[{"event_type", "property_name"?, "object_type_id"?, "active"?}]`) |
+//! | `DELETE` | forgets all apps |
+//! | `GET`, `POST …/rules` | [`WebhookRules`]; fields left out are at their default |
+//! | `POST …/fire {"events", "app_id"?}` | sends a list as it is |
+//! | `POST …/pause`, `POST …/resume` | holds events back, lets them go |
+//! | `POST …/flush` | sends what is due and waits; `{"quiet"}` |
+//! | `GET`, `DELETE …/pending` | the events that wait; forgets them |
+//! | `DELETE …/retries` | forgets those that failed before |
+//! | `GET …/deliveries?since=N`, `DELETE` | the requests made; forgets them |
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -122,8 +122,9 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// The event that a subscription hears of a happening. An app's writes
-    /// come back with its own id: that of the app that hears.
+    /// The event that a subscription hears of a happening. Writes through the
+    /// API count as those of the app that hears, which is who mostly writes:
+    /// they come back with its own id, as recorded.
     pub(crate) fn make(
         event_id: u64,
         app_id: u64,
@@ -274,7 +275,8 @@ impl Account {
         self.tell_values(at, id, hand, draft.iter().filter(changes));
     }
 
-    /// Tells of a record about to be archived.
+    /// Tells of a record about to be archived. That its associations end is
+    /// not told: whether HubSpot does is `unverified`.
     pub(crate) fn tell_deleted(&self, at: TypeAt, id: u64, hand: Hand) {
         self.tell(at, id, hand, News::Deleted);
     }

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_delivery_is_signed_both_ways_and_looks_recorded() {
     let (probe, receiver) = hearing(vec![on("contact.creation")]).await;
-    let rules = WebhookRules { timestamp_by_emulator_clock: true, ..WebhookRules::kind() };
+    let rules = WebhookRules { timestamp_by_emulator_clock: true, ..patient() };
     probe.control().set_webhook_rules(rules.clone());
     probe.post("/crm/v3/objects/contacts", create("ada@example.com")).await;
     assert!(probe.control().flush_webhooks().await);
@@ -117,15 +117,19 @@ async fn retries_share_requests_with_fresh_events() {
     receiver.answer(&[500]);
     probe.post("/crm/v3/objects/contacts", create("a@example.com")).await;
     control.flush_webhooks().await;
+    let attempts = || -> Vec<Value> {
+        let last = receiver.requests().pop().expect("a request");
+        last.events().iter().map(|event| event["attemptNumber"].clone()).collect()
+    };
+    probe.post("/crm/v3/objects/contacts", create("b@example.com")).await;
+    control.flush_webhooks().await;
+    assert_eq!(attempts(), [0], "the other one is not due");
     control.pause_webhooks(true);
     control.advance_clock(Duration::from_secs(3_600));
-    probe.post("/crm/v3/objects/contacts", create("b@example.com")).await;
+    probe.post("/crm/v3/objects/contacts", create("c@example.com")).await;
     control.pause_webhooks(false);
     control.flush_webhooks().await;
-    let last = receiver.requests().pop().expect("a request");
-    let attempts: Vec<Value> =
-        last.events().iter().map(|event| event["attemptNumber"].clone()).collect();
-    assert_eq!(attempts, [1, 0]);
+    assert_eq!(attempts(), [1, 0]);
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn a_slow_receiver_counts_as_failed_and_holds_up_no_shutdown() {
     let (probe, receiver) = hearing(vec![on("contact.creation")]).await;
     let control = probe.control();
     *lock(&receiver.inbox.silent) = true;
-    control.set_webhook_rules(WebhookRules { answer_within_ms: 30, ..WebhookRules::kind() });
+    control.set_webhook_rules(WebhookRules { answer_within_ms: 30, ..patient() });
     probe.post("/crm/v3/objects/contacts", create("a@example.com")).await;
     assert!(control.flush_webhooks().await);
     let delivery = &control.webhook_deliveries(0)[0];
@@ -143,7 +147,7 @@ async fn a_slow_receiver_counts_as_failed_and_holds_up_no_shutdown() {
     assert_eq!(control.drop_webhook_retries(), 1);
     assert_eq!(control.pending_webhooks(), []);
 
-    let patient = WebhookRules { answer_within_ms: 3_600_000, ..WebhookRules::kind() };
+    let patient = WebhookRules { answer_within_ms: 3_600_000, ..patient() };
     control.set_webhook_rules(patient);
     receiver.forget();
     probe.post("/crm/v3/objects/contacts", create("b@example.com")).await;
@@ -189,12 +193,16 @@ async fn hundred(rules: WebhookRules) -> Vec<Value> {
 
 #[tokio::test]
 async fn doubles_and_disorder_follow_from_the_seed() {
-    let orderly = hundred(WebhookRules::kind()).await;
+    let orderly = hundred(patient()).await;
     let ids = |events: &[Value], key: &str| -> Vec<u64> {
         events.iter().map(|event| event[key].as_u64().expect("a number")).collect()
     };
     assert!(ids(&orderly, "objectId").is_sorted());
     assert_eq!(orderly.len(), 90);
+    let disorderly = WebhookRules { disorder_percent: 30, ..patient() };
+    let disorderly = hundred(disorderly).await;
+    assert!(!ids(&disorderly, "objectId").is_sorted(), "some fall behind");
+    assert_eq!(disorderly.len(), 90);
 
     let unkind = WebhookRules {
         duplicate_percent: 10,
@@ -205,7 +213,6 @@ async fn doubles_and_disorder_follow_from_the_seed() {
     };
     let first = hundred(unkind.clone()).await;
     assert!(first.len() > 90, "some come twice");
-    assert!(!ids(&first, "objectId").is_sorted(), "some fall behind");
     let mut objects = ids(&first, "objectId");
     objects.sort_unstable();
     objects.dedup();

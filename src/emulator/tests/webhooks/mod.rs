@@ -63,7 +63,11 @@ impl Drop for Receiver {
     }
 }
 
-async fn receive(State(inbox): State<Arc<Inbox>>, headers: Headers, body: Bytes) -> StatusCode {
+async fn receive(
+    State(inbox): State<Arc<Inbox>>,
+    headers: Headers,
+    body: Bytes,
+) -> (StatusCode, [(&'static str, &'static str); 1]) {
     let body = String::from_utf8(body.to_vec()).expect("a text");
     lock(&inbox.requests).push(Request { headers, body });
     inbox.arrived.notify_one();
@@ -71,7 +75,8 @@ async fn receive(State(inbox): State<Arc<Inbox>>, headers: Headers, body: Bytes)
         inbox.let_go.notified().await;
     }
     let status = lock(&inbox.answers).pop_front().unwrap_or(204);
-    StatusCode::from_u16(status).expect("a status")
+    // Of interest to those who follow redirects.
+    (StatusCode::from_u16(status).expect("a status"), [("location", "/elsewhere")])
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -113,9 +118,14 @@ impl Receiver {
     }
 }
 
+/// In order and once, and no hurry on a busy machine.
+fn patient() -> WebhookRules {
+    WebhookRules { answer_within_ms: 60_000, ..WebhookRules::kind() }
+}
+
 /// A quiet account with a stopped clock, delivering in order and once.
 async fn orderly() -> Probe {
-    let config = EmulatorConfig { webhook_rules: WebhookRules::kind(), ..quiet() };
+    let config = EmulatorConfig { webhook_rules: patient(), ..quiet() };
     let probe = Probe::start(config).await;
     probe.control().stop_clock(true);
     probe

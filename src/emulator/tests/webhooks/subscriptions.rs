@@ -209,6 +209,9 @@ async fn an_app_through_the_api_hears_what_is_active() {
     let settings = json!({"targetUrl": receiver.url, "throttling": {"maxConcurrentRequests": 10}});
     probe.call("PUT", SETTINGS, Some(settings)).await;
     let made = probe.post(SUBSCRIPTIONS, json!({"eventType": "contact.creation"})).await.json();
+    // Somebody listens, though not to contacts.
+    let other = json!({"eventType": "deal.creation", "active": true});
+    assert_eq!(probe.post(SUBSCRIPTIONS, other).await.status, 201);
     probe.post("/crm/v3/objects/contacts", create("a@example.com")).await;
     let path = format!("{SUBSCRIPTIONS}/{}", made["id"].as_str().expect("an id"));
     probe.call("PATCH", &path, Some(json!({"active": true}))).await;
@@ -230,7 +233,7 @@ async fn changes_of_subscriptions_may_take_their_time() {
     let (probe, receiver) = hearing(Vec::new()).await;
     let control = probe.control();
     let minutes = |count: u64| Duration::from_secs(60 * count);
-    control.set_webhook_rules(WebhookRules { settings_lag_ms: 300_000, ..WebhookRules::kind() });
+    control.set_webhook_rules(WebhookRules { settings_lag_ms: 300_000, ..patient() });
     let made = probe
         .post(SUBSCRIPTIONS, json!({"eventType": "contact.creation", "active": true}))
         .await
