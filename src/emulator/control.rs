@@ -529,6 +529,8 @@ fn restore(account: &mut Account, object_type: &str, id: u64) -> Result<(), Cont
         Found::Archived(view) if !account.is_past_recycling(&view) => {
             account.tell_restored(at, id, Hand::Person);
             account.tables[at].set_archived(id, None, now);
+            account.mark_associates_stale(at, id);
+            account.refresh_counts();
             Ok(())
         }
         _ => Err(ControlError::NoRecord { object_type: object_type.to_owned(), id }),

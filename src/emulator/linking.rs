@@ -118,7 +118,7 @@ impl Account {
     }
 
     /// What follows from a changed association.
-    fn follow(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
+    pub(crate) fn follow(&mut self, from: TypeAt, id: u64, to: TypeAt, other: u64) {
         for (at, id) in [(from, id), (to, other)] {
             self.refresh_primary(at, id);
             self.mark_stale(at, id);
@@ -151,7 +151,13 @@ impl Account {
 
     /// Which side of a pair has the other as its one primary: a company is
     /// always the primary of the rest, a lead never that of another.
-    fn primary_side(&self, from: TypeAt, id: u64, to: TypeAt, other: u64) -> (TypeAt, u64, TypeAt) {
+    pub(crate) fn primary_side(
+        &self,
+        from: TypeAt,
+        id: u64,
+        to: TypeAt,
+        other: u64,
+    ) -> (TypeAt, u64, TypeAt) {
         let rank = |at: TypeAt| match self.name_of(at) {
             "leads" => 0,
             "companies" => 2,
@@ -170,7 +176,11 @@ impl Account {
         kinds.iter().find(named).map(|kind| kind.id)
     }
 
-    fn primary_parent(&self, (child_at, child, parent_at): (TypeAt, u64, TypeAt)) -> Option<u64> {
+    /// The record on the other side that comes first.
+    pub(crate) fn primary_parent(
+        &self,
+        (child_at, child, parent_at): (TypeAt, u64, TypeAt),
+    ) -> Option<u64> {
         let kinds = self.associations.kinds(child_at, parent_at);
         let primary = kinds.iter().find(|kind| kind.is_primary())?.id;
         let all = self.associates(child_at, child, parent_at);
@@ -190,7 +200,7 @@ impl Account {
 
     /// A contact's `associatedcompanyid` follows the primary company, without
     /// touching the modified date.
-    fn refresh_primary(&mut self, at: TypeAt, id: u64) {
+    pub(crate) fn refresh_primary(&mut self, at: TypeAt, id: u64) {
         let Some((slot, _)) = self.tables[at].catalogue.find("associatedcompanyid") else { return };
         let Some(companies) = self.type_at("companies") else { return };
         let company = self.primary_parent((at, id, companies));

@@ -1,7 +1,7 @@
 //! Merging two records, and deleting one for good.
 
 use super::account::Account;
-use super::associations::TypeAt;
+use super::associations::{Kind, TypeAt};
 use super::moment;
 use super::record::{Source, View};
 use super::schema::Slot;
@@ -25,9 +25,6 @@ impl Account {
         let draft = self.merged_values(at, primary, other);
         let id = self.tables[at].new_id();
         self.tell_merged(at, id, [primary, other], &draft, hand);
-        self.hand_over(at, primary, id);
-        self.hand_over(at, other, id);
-        self.stale.insert((at, id));
         let table = &mut self.tables[at];
         for (slot, value) in &draft {
             if table.catalogue.at(*slot).unique {
@@ -37,6 +34,8 @@ impl Account {
         table.insert(id, draft, now, Source::Merge);
         table.set_merged(primary, id, now);
         table.set_merged(other, id, now);
+        self.hand_over(at, primary, id);
+        self.hand_over(at, other, id);
         self.remember_emails(at, id);
         self.mark_associates_stale(at, id);
         self.refresh_counts();
@@ -51,7 +50,15 @@ impl Account {
             self.tables[at].view(id).map(|view| emails(&view).collect()).unwrap_or_default();
         self.blocked_emails.extend(addresses);
         self.tell_forgotten(at, id, Hand::App);
+        self.leave_lists(at, id);
         self.tables[at].purge(id, now);
+    }
+
+    /// Takes a record that goes off all lists.
+    pub(crate) fn leave_lists(&mut self, at: TypeAt, id: u64) {
+        for list in self.lists.values_mut().filter(|list| list.of == at) {
+            list.members.remove(&id);
+        }
     }
 
     /// How many ids and addresses lead to a record.
@@ -114,11 +121,32 @@ impl Account {
         values
     }
 
-    /// Gives a record's associations to another of its type.
+    /// Gives the associations and list memberships of a record that was
+    /// merged away to the survivor, which keeps its one primary.
     fn hand_over(&mut self, at: TypeAt, from: u64, to: u64) {
         for other_at in 0..self.tables.len() {
             for (other, kinds) in self.associates(at, from, other_at) {
-                self.associations.set(at, to, other_at, other, kinds);
+                if other_at == at && other == to {
+                    continue;
+                }
+                let child = self.primary_side(at, to, other_at, other);
+                let taken = self.primary_parent(child).is_some();
+                let is_primary = |kind: &u32| {
+                    let kind = self.associations.kind(at, other_at, *kind);
+                    kind.is_some_and(Kind::is_primary)
+                };
+                let mut all = self.pair(at, to, other_at, other);
+                let new = kinds.iter().filter(|kind| !(taken && is_primary(kind)));
+                let new: Vec<u32> = new.filter(|kind| !all.contains(kind)).copied().collect();
+                all.extend(new);
+                self.associations.set(at, to, other_at, other, all);
+                self.follow(at, to, other_at, other);
+            }
+        }
+        let lists = self.lists.values_mut().filter(|list| list.of == at);
+        for list in lists {
+            if let Some(joined) = list.members.remove(&from) {
+                list.members.insert(to, joined);
             }
         }
     }

@@ -68,6 +68,7 @@ impl Account {
             let children = companies.values().filter(|kinds| kinds.contains(&PARENT_OF)).count();
             changes.push((slot, children.to_string()));
         }
+        self.refresh_primary(at, id);
         let Some(view) = self.tables[at].live(id) else { return };
         changes.retain(|(slot, value)| view.value(*slot).as_ref() != Some(value));
         if !changes.is_empty() {

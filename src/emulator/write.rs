@@ -178,6 +178,7 @@ impl Account {
         };
         self.mark_associates_stale(at, id);
         self.tell_deleted(at, id, hand);
+        self.leave_lists(at, id);
         self.tables[at].set_archived(id, Some(now), now);
     }
 

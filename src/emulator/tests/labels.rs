@@ -217,3 +217,44 @@ async fn counts_follow_associations_and_leave_the_modified_date() {
     probe.call("DELETE", &format!("/crm/v3/objects/contacts/{contact}"), None).await;
     assert_eq!(probe.get(&path).await.json()["properties"]["num_associated_contacts"], "0");
 }
+
+#[tokio::test]
+async fn a_merge_keeps_one_primary_and_hands_over_the_rest() {
+    let probe = Probe::quiet().await;
+    let control = probe.control();
+    let make = |of: &str, name: &str, value: &str| {
+        control.create_record(of, &values(&[(name, value)])).expect("a record")
+    };
+    let contacts =
+        [make("contacts", "email", "a@x.example"), make("contacts", "email", "b@x.example")];
+    let companies = [make("companies", "name", "A"), make("companies", "name", "B")];
+    for (contact, company) in contacts.iter().zip(&companies) {
+        let put =
+            format!("/crm/v4/objects/contacts/{contact}/associations/default/companies/{company}");
+        assert_eq!(probe.call("PUT", &put, None).await.status, 200);
+    }
+    let list = json!({"name": "L", "objectTypeId": "0-1", "processingType": "MANUAL"});
+    probe.post("/crm/v3/lists", list).await;
+    probe.call("PUT", "/crm/v3/lists/1/memberships/add", Some(json!(contacts))).await;
+    let survivor = control.merge_records("contacts", contacts[0], contacts[1]).expect("a merge");
+    let members = probe.get("/crm/v3/lists/1/memberships").await.json();
+    assert_eq!(members["results"].as_array().map(Vec::len), Some(1));
+    assert_eq!(members["results"][0]["recordId"], survivor.to_string());
+    let path = format!("/crm/v4/objects/contacts/{survivor}/associations/companies");
+    let listed = probe.get(&path).await.json();
+    let listed = listed["results"].as_array().expect("results").clone();
+    assert_eq!(listed.len(), 2);
+    let primary = |entry: &&Value| entry["associationTypes"].to_string().contains("Primary");
+    assert_eq!(listed.iter().filter(primary).count(), 1, "{listed:?}");
+    let one = format!("/crm/v3/objects/contacts/{survivor}?properties=associatedcompanyid");
+    let of = async || probe.get(&one).await.json()["properties"]["associatedcompanyid"].clone();
+    assert_eq!(of().await, companies[0].to_string());
+    let merged = control.merge_records("companies", companies[0], companies[1]).expect("a merge");
+    assert_eq!(of().await, merged.to_string(), "it follows the merge of companies");
+    let count = format!("/crm/v3/objects/companies/{merged}?properties=num_associated_contacts");
+    assert_eq!(probe.get(&count).await.json()["properties"]["num_associated_contacts"], "1");
+    control.archive_record("companies", merged).expect("a record");
+    assert_eq!(of().await, Value::Null);
+    control.archive_record("contacts", survivor).expect("a record");
+    assert_eq!(probe.get("/crm/v3/lists/1/memberships").await.json()["results"], json!([]));
+}
