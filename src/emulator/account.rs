@@ -16,7 +16,7 @@ use super::object_types::ObjectType;
 use super::people::{Owner, owners};
 use super::pipelines::{Pipeline, standard};
 use super::rules::Rules;
-use super::schema::{Catalogue, Choice};
+use super::schema::{Catalogue, Choice, Slot};
 use super::seed::draw::{Draw, salt};
 use super::seed::world::{Population, Realm, World};
 use super::table::Table;
@@ -24,6 +24,10 @@ use super::webhooks::Hub;
 
 /// When the account was made: before its first record.
 const BORN: i64 = 1_523_279_816_625;
+
+/// What the ids of user records are counted from: no id is that of an owner
+/// or of a user.
+const FIRST_USER: u64 = 207_838_000_000;
 
 /// A counter that can be turned by readers too.
 #[derive(Debug)]
@@ -114,7 +118,34 @@ impl Account {
         for at in 0..account.tables.len() {
             account.refresh_stage_options(at);
         }
+        account.add_users();
         account
+    }
+
+    /// Makes a record of every user that owns records.
+    fn add_users(&mut self) {
+        let Some(at) = self.type_at("users") else { return };
+        let table = &mut self.tables[at];
+        for owner in self.owners.iter().filter(|owner| !owner.archived) {
+            let known = [
+                ("hs_deactivated", "false".to_owned()),
+                ("hs_email", owner.email.clone()),
+                ("hs_family_name", owner.last_name.clone()),
+                ("hs_given_name", owner.first_name.clone()),
+                ("hs_internal_user_id", owner.user_id.to_string()),
+                ("hubspot_owner_id", owner.id.to_string()),
+            ];
+            let slot = |name: &str| table.catalogue.find(name).map(|(slot, _)| slot);
+            let values: Vec<(Slot, String)> =
+                known.into_iter().filter_map(|(name, value)| Some((slot(name)?, value))).collect();
+            let id = FIRST_USER + owner.user_id;
+            for (slot, value) in &values {
+                if table.catalogue.at(*slot).unique {
+                    table.remember(*slot, value.to_lowercase(), id);
+                }
+            }
+            table.import(id, values, owner.created, owner.updated);
+        }
     }
 
     /// The plural name of an object type.

@@ -325,7 +325,8 @@ impl KeptType {
             let seeded = seeded.map(|(_, property)| KeptProperty::of(property));
             Some(KeptProperty::of(property)).filter(|kept| seeded.as_ref() != Some(kept))
         });
-        let records = table.changed().iter();
+        let made = |id: &u64| fresh.and_then(|fresh| fresh.changed().get(id));
+        let records = table.changed().iter().filter(|(id, record)| made(id) != Some(record));
         Self {
             name: of.plural.clone(),
             custom: KeptCustom::of(of),
@@ -334,7 +335,7 @@ impl KeptType {
             groups: differing(&catalogue.groups, fresh.map(|fresh| &fresh.catalogue.groups)),
             properties: properties.collect(),
             records: records.map(|(id, record)| (*id, KeptRecord::of(record, catalogue))).collect(),
-            holders: KeptHolder::all(table),
+            holders: KeptHolder::all(table, fresh),
             next_id: table.next_id(),
         }
     }
@@ -380,13 +381,17 @@ impl KeptCustom {
 
 impl KeptHolder {
     /// Sorted, so that equal accounts make equal files.
-    fn all(table: &Table) -> Vec<Self> {
+    fn all(table: &Table, fresh: Option<&Table>) -> Vec<Self> {
+        let made = |(key, id): &(&(Slot, String), &u64)| {
+            fresh.is_some_and(|fresh| fresh.holders().get(*key) == Some(id))
+        };
         let holder = |((slot, value), id): (&(Slot, String), &u64)| Self {
             property: table.catalogue.at(*slot).name.clone(),
             value: value.clone(),
             id: *id,
         };
-        let mut holders: Vec<Self> = table.holders().iter().map(holder).collect();
+        let mut holders: Vec<Self> =
+            table.holders().iter().filter(|entry| !made(entry)).map(holder).collect();
         holders.sort_unstable();
         holders
     }

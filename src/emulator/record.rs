@@ -53,7 +53,7 @@ impl Source {
 }
 
 /// One value that a property was given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) slot: Slot,
     pub(crate) source: Source,
@@ -63,7 +63,7 @@ pub(crate) struct Version {
 }
 
 /// What has been changed of a record, or all of one that was created here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     /// When it was created, unless the seed knows.
     pub(crate) born: Option<i64>,

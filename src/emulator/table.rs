@@ -248,11 +248,12 @@ impl Table {
         next_id: u64,
     ) {
         let last = |(id, record): (&u64, &Record)| Some((*record.touches.last()?, *id));
-        self.touched = changed.iter().filter_map(last).collect();
-        let above = changed.keys().next_back().map_or(0, |id| id.saturating_add(1));
+        // What the settings made beside the seed is there already.
+        self.changed.extend(changed);
+        self.holders.extend(holders);
+        self.touched = self.changed.iter().filter_map(last).collect();
+        let above = self.changed.keys().next_back().map_or(0, |id| id.saturating_add(1));
         self.next_id = self.next_id.max(next_id).max(above);
-        self.changed = changed;
-        self.holders = holders;
     }
 
     /// How many records have been changed or created.

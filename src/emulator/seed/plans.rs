@@ -487,6 +487,17 @@ const LEADS: &[Plan] = &[
     Plan::text("hs_lead_type", "Lead type", Make::Nothing),
 ];
 
+/// The account's users, one record each.
+const USERS: &[Plan] = &[
+    Plan::flag("hs_deactivated", "Deactivated", 0).read_only(),
+    Plan::text("hs_email", "Email", Make::Nothing).unique().read_only(),
+    Plan::text("hs_family_name", "Last name", Make::Nothing).read_only(),
+    Plan::text("hs_given_name", "First name", Make::Nothing).read_only(),
+    Plan::number("hs_internal_user_id", "User ID", Make::Nothing).unique().read_only(),
+    Plan::text("hs_job_title", "Job title", Make::Nothing),
+    Plan::text("hs_standard_time_zone", "Time zone", Make::Nothing),
+];
+
 /// What the service works out for every type.
 const COMPUTED: &[Plan] = &[
     Plan::text("hs_all_owner_ids", "All owner ids", Make::Nothing).read_only(),
@@ -529,6 +540,7 @@ pub(crate) fn plans_of(plural: &str) -> Vec<Plan> {
         "line_items" => (EVERY, LINE_ITEMS),
         "quotes" => (EVERY, QUOTES),
         "leads" => (EVERY, LEADS),
+        "users" => (EVERY, USERS),
         _ => (EVERY, &[]),
     };
     // A type's own definition of a property comes last and wins.

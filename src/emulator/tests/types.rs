@@ -319,3 +319,41 @@ async fn a_person_signs_what_she_changes() {
         (&json!("CRM_UI"), Some(5_555_888))
     );
 }
+
+#[tokio::test]
+async fn users_are_records_too() {
+    let probe = Probe::quiet().await;
+    let owners = probe.get("/crm/v3/owners").await.json();
+    let owner = &owners["results"][0];
+    let names = "properties=hs_email,hs_given_name,hs_internal_user_id,hubspot_owner_id";
+    let users = probe.get(&format!("/crm/v3/objects/users?{names}")).await.json();
+    assert_eq!(
+        users["results"].as_array().map(Vec::len),
+        owners["results"].as_array().map(Vec::len)
+    );
+    let email = owner["email"].as_str().expect("an email");
+    let one = probe
+        .get(&format!("/crm/v3/objects/0-115/{email}?idProperty=hs_email&{names}"))
+        .await
+        .json();
+    assert_eq!(one["properties"]["hubspot_owner_id"], owner["id"]);
+    assert_eq!(one["properties"]["hs_internal_user_id"], owner["userId"].to_string());
+    let path = format!("/crm/v3/objects/users/{}", id_of(&one));
+    let write = |name: &str| json!({"properties": {name: "X"}});
+    assert_eq!(probe.call("PATCH", &path, Some(write("hs_job_title"))).await.status, 200);
+    assert_eq!(probe.call("PATCH", &path, Some(write("hs_given_name"))).await.status, 400);
+    let by_mail = probe.get(&format!("/crm/v3/owners?email={}", email.to_uppercase())).await.json();
+    assert_eq!(by_mail["results"].as_array().map(Vec::len), Some(1));
+    let team = owners["results"]
+        .as_array()
+        .expect("owners")
+        .iter()
+        .find(|owner| owner["teams"].is_array());
+    assert_eq!(team.expect("somebody in a team")["teams"][0]["primary"], true);
+    let gone = probe.get("/crm/v3/owners?archived=true").await.json()["results"][0].clone();
+    let path = format!("/crm/v3/owners/{}", gone["id"].as_str().expect("an id"));
+    assert_eq!(
+        (probe.get(&path).await.status, probe.get(&format!("{path}?archived=true")).await.status),
+        (404, 200)
+    );
+}
