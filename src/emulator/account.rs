@@ -107,7 +107,7 @@ impl Account {
             associations,
             lists: BTreeMap::new(),
             archived_lists: BTreeMap::new(),
-            rules: Rules::default(),
+            rules: config.rules.clone(),
             events: Events::default(),
             blocked_emails: BTreeSet::new(),
             stale: BTreeSet::new(),

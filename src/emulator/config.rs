@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rules::Rules;
 use super::webhooks::{WebhookApp, WebhookRules};
 
 /// What a stand-in account holds and how it behaves.
@@ -48,6 +49,8 @@ pub struct EmulatorConfig {
     pub url_limit: usize,
     /// Custom properties per object type beside the usual ones.
     pub extra_properties: usize,
+    /// Rules of the account's own, and readings of unclear ones.
+    pub rules: Rules,
     /// What [`Emulator::snapshot`](super::Emulator::snapshot) told of an
     /// account of the same settings: the account goes on from there.
     pub restore: Option<Vec<u8>>,
@@ -92,6 +95,7 @@ impl Default for EmulatorConfig {
             // Observed between 8,000 and 16,200.
             url_limit: 8_000,
             extra_properties: 0,
+            rules: Rules::default(),
             restore: None,
             record: None,
             tls: None,

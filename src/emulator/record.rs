@@ -1,7 +1,8 @@
 //! One record: what the seed says of it, and what has been changed since.
 
+use super::formulas;
 use super::moment;
-use super::schema::{Catalogue, Slot};
+use super::schema::{Catalogue, Property, Slot};
 use super::seed::plan::Make;
 use super::seed::world::{Realm, Seeded, World};
 
@@ -182,6 +183,10 @@ impl View<'_> {
                     None => moment::push_exact(out, self.created()),
                 }
             }
+            _ if property.formula.is_some() => match self.worked_out(property) {
+                Some(value) => out.push_str(&value),
+                None => return false,
+            },
             _ => {
                 let version = self.record.and_then(|record| record.version(slot, self.as_of));
                 match (version, self.realm, &self.seeded) {
@@ -194,6 +199,16 @@ impl View<'_> {
             }
         }
         true
+    }
+
+    /// The value of a calculated property: formulas do not see each other, so
+    /// that none can wait for itself.
+    fn worked_out(&self, property: &Property) -> Option<String> {
+        let lookup = |name: &str| {
+            let (slot, other) = self.catalogue.find(name)?;
+            if other.formula.is_some() { None } else { self.value(slot) }
+        };
+        formulas::evaluate(property.formula.as_deref()?, &lookup)
     }
 
     /// The value of a property.

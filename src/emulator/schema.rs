@@ -49,7 +49,7 @@ pub(crate) struct Property {
     pub(crate) created: i64,
     pub(crate) updated: i64,
     pub(crate) archived: Option<i64>,
-    /// What its values are worked out from; they stay empty here.
+    /// What its values are worked out from, whenever they are read.
     pub(crate) formula: Option<String>,
     /// `non_sensitive`, `sensitive` or `highly_sensitive`.
     pub(crate) sensitivity: String,

@@ -318,3 +318,26 @@ async fn a_type_has_a_thousand_custom_properties() {
     }
     assert!(made < 10, "{made}");
 }
+
+#[tokio::test]
+async fn a_calculated_property_follows_what_it_is_made_of() {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await;
+    let of = "/crm/v3/properties/contacts";
+    probe.post(of, number("days")).await;
+    let mut formula = number("weeks");
+    formula["fieldType"] = json!("calculation_equation");
+    formula["calculationFormula"] = json!("days / 7");
+    assert_eq!(probe.post(of, formula).await.status, 201);
+    let path = format!("/crm/v3/objects/contacts/{id}");
+    let shown = format!("{path}?properties=weeks");
+    assert_eq!(probe.get(&shown).await.json()["properties"]["weeks"], Value::Null);
+    probe.call("PATCH", &path, Some(json!({"properties": {"days": "21"}}))).await;
+    assert_eq!(probe.get(&shown).await.json()["properties"]["weeks"], "3");
+    let filter = json!({"propertyName": "weeks", "operator": "GTE", "value": "3"});
+    let found = probe.post("/crm/v3/objects/contacts/search", json!({"filters": [filter]})).await;
+    assert_eq!(found.json()["total"], 1);
+    let change = json!({"calculationFormula": "days * 2"});
+    probe.call("PATCH", &format!("{of}/weeks"), Some(change)).await;
+    assert_eq!(probe.get(&shown).await.json()["properties"]["weeks"], "42");
+}
