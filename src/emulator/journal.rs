@@ -55,7 +55,8 @@ impl Journal {
         self.sums.refused_for_rate += u64::from(call.status == 429);
         let statuses = self.sums.counts.entry(call.endpoint.clone()).or_default();
         *statuses.entry(call.status).or_default() += 1;
-        if call.endpoint != "objects.search" {
+        // Neither searches nor what has to do with tokens counts as a burst.
+        if call.endpoint != "objects.search" && !call.endpoint.starts_with("oauth.") {
             self.widen(call.at);
         }
         call.seq = self.sums.total;

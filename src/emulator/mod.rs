@@ -21,11 +21,13 @@ mod errors;
 mod faults;
 mod journal;
 mod keeping;
+mod latency;
 mod limits;
 mod linking;
 mod lists;
 mod merges;
 mod moment;
+mod oauth;
 mod object_types;
 mod paths;
 mod people;
@@ -36,6 +38,7 @@ mod replay;
 mod residents;
 mod routes;
 mod schema;
+mod scopes;
 mod search;
 mod seed;
 mod server;
@@ -43,6 +46,7 @@ mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod values;
 mod write;
 
@@ -59,8 +63,10 @@ pub use control::{Control, ControlError, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall};
 pub use keeping::SnapshotError;
+pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
+pub use tokens::{Credentials, DeclaredToken, OAuthApp, TokenKind};
 
 use account::Account;
 use keeping::Origin;
@@ -130,7 +136,7 @@ impl Emulator {
     /// Everything in which the account differs from the one its settings
     /// describe, as JSON for [`EmulatorConfig::restore`]: records, properties,
     /// object types, associations, lists, the clock and all counters. Faults,
-    /// the call log, and what settings govern are not part of it.
+    /// the call log, tokens, and what settings govern are not part of it.
     pub fn snapshot(&self) -> Vec<u8> {
         keeping::keep(&self.control.shared.read(), &self.origin)
     }

@@ -4,6 +4,7 @@ mod account;
 mod associations;
 mod batches;
 mod lists;
+mod oauth;
 mod objects;
 mod owners;
 mod pipelines;
@@ -21,8 +22,13 @@ use super::errors::{Refusal, Refused};
 use super::paths::Endpoint;
 use super::shared::Shared;
 
-/// Serves a call whose path has been understood.
-pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
+/// Serves a call whose path has been understood, and that came with a token.
+pub(crate) fn serve(
+    shared: &Shared,
+    endpoint: Endpoint,
+    call: &Call,
+    token: Option<&str>,
+) -> Answer {
     match endpoint {
         Endpoint::List => objects::list(&shared.read(), call),
         Endpoint::Read => objects::read(&shared.read(), call),
@@ -93,6 +99,15 @@ pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer 
         Endpoint::StageRead => pipelines::stage(&shared.read(), call),
         Endpoint::AccountDetails => account::details(&shared.read(), call),
         Endpoint::DailyUsage | Endpoint::DailyUsageOld => account::daily_usage(shared),
+        Endpoint::Authorize | Endpoint::AuthorizeIn => oauth::authorize(shared, call),
+        Endpoint::TokenGrant => oauth::grant(shared, call),
+        Endpoint::TokenIntrospect => oauth::introspect(shared, call),
+        Endpoint::TokenRevoke => oauth::revoke(shared, call),
+        Endpoint::AccessTokenInfo => oauth::access_token(shared, call),
+        Endpoint::RefreshTokenInfo => oauth::refresh_token(shared, call),
+        Endpoint::RefreshTokenDelete => oauth::delete_refresh_token(shared, call),
+        Endpoint::PrivateAppInfo => oauth::private_app(shared, call),
+        Endpoint::Uninstall => oauth::uninstall(shared, token),
     }
 }
 
