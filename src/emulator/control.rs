@@ -158,6 +158,11 @@ impl Control {
         self.shared.gate().limits = limits;
     }
 
+    /// Changes how long answers take: a [`Duration`] for all, or a [`Latency`].
+    pub fn set_latency(&self, latency: impl Into<Latency>) {
+        self.shared.set_latency(latency.into());
+    }
+
     /// Changes how long a change stays unseen by search.
     pub fn set_index_lag(&self, lag: Duration) {
         self.shared.write().index_lag = lag.as_millis() as i64;

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::errors::Refusal;
+use super::errors::{Refusal, Refused};
 use super::moment;
 use super::oauth::Code;
 use super::seed::draw::{Draw, salt};
@@ -293,7 +293,7 @@ impl Tokens {
     }
 
     /// Who calls with this token, or why it is refused.
-    pub(crate) fn caller<'a>(&self, token: &'a str, now: i64) -> Result<Caller<'a>, Refusal> {
+    pub(crate) fn caller<'a>(&self, token: &'a str, now: i64) -> Result<Caller<'a>, Refused> {
         let Some(known) = self.known.get(token) else {
             let accepted = match &self.only {
                 Some(only) => only == token,
@@ -302,15 +302,15 @@ impl Tokens {
             return match accepted {
                 true => Ok(Caller { budget: token.into(), oauth: false, scopes: None }),
                 // Observed: a token that makes no sense counts as long expired.
-                false => Err(expired(0, now)),
+                false => Err(expired(0, now).into()),
             };
         };
         if known.revoked {
             // Unverified: the words for a token whose app is gone.
-            return Err(Refusal::no_credentials());
+            return Err(Refusal::no_credentials().into());
         }
         if let Some(at) = known.expires_at.filter(|at| now >= *at) {
-            return Err(expired(at, now));
+            return Err(expired(at, now).into());
         }
         let budget = match &known.client_id {
             Some(client_id) => format!("app {client_id}").into(),

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Control, ControlError, parse};
 use crate::emulator::call::Call;
-use crate::emulator::latency::Latency;
 use crate::emulator::shared::Shared;
 use crate::emulator::tokens::{DeclaredToken, OAuthApp};
 
@@ -55,12 +54,6 @@ impl Control {
     /// tokens end. False if it had none.
     pub fn uninstall_app(&self, client_id: &str) -> bool {
         self.shared.tokens().uninstall(client_id)
-    }
-
-    /// Changes how long answers take: a [`Duration`] for all of them, or a
-    /// [`Latency`].
-    pub fn set_latency(&self, latency: impl Into<Latency>) {
-        self.shared.set_latency(latency.into());
     }
 }
 

@@ -5,8 +5,10 @@ mod batches;
 mod faults;
 mod keeping;
 mod limits;
+mod oauth;
 mod objects;
 mod properties;
+mod scopes;
 mod search;
 
 use std::time::Duration;
