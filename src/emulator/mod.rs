@@ -66,7 +66,7 @@ pub use keeping::SnapshotError;
 pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
-pub use tokens::{Credentials, DeclaredToken, OAuthApp, TokenKind};
+pub use tokens::{CredentialError, Credentials, DeclaredToken, OAuthApp, TokenKind};
 
 use account::Account;
 use keeping::Origin;

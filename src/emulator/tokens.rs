@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{self, Debug, Formatter};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,38 @@ impl DeclaredToken {
     }
 }
 
+/// Why a text declares no app or token. The text is not repeated: it may hold
+/// a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// No app.
+    #[error("An app is declared as `ID:SECRET`, or `ID:SECRET:REFRESH_TOKEN` if it is installed")]
+    App,
+    /// No token.
+    #[error("A token is declared as `TOKEN`, or `TOKEN=SCOPE,SCOPE` if it cannot do everything")]
+    Token,
+}
+
+impl FromStr for DeclaredToken {
+    type Err = CredentialError;
+
+    /// A private app's token, `TOKEN` or `TOKEN=SCOPE,SCOPE`.
+    fn from_str(text: &str) -> Result<Self, CredentialError> {
+        let (token, scopes) = match text.split_once('=') {
+            Some((token, scopes)) => (token, Some(scopes)),
+            None => (text, None),
+        };
+        if token.is_empty() || token.contains(char::is_whitespace) {
+            return Err(CredentialError::Token);
+        }
+        let scopes = scopes.map(|scopes| {
+            let names = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty());
+            names.map(str::to_owned).collect()
+        });
+        Ok(Self { token: token.to_owned(), kind: TokenKind::PrivateApp, scopes, lifetime: None })
+    }
+}
+
 impl Debug for DeclaredToken {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.debug_struct("DeclaredToken")
@@ -120,6 +153,22 @@ impl OAuthApp {
     /// What people see.
     pub(crate) fn shown_name(&self) -> &str {
         if self.name.is_empty() { &self.client_id } else { &self.name }
+    }
+}
+
+impl FromStr for OAuthApp {
+    type Err = CredentialError;
+
+    /// `ID:SECRET`, or `ID:SECRET:REFRESH_TOKEN` for one that is installed.
+    fn from_str(text: &str) -> Result<Self, CredentialError> {
+        let mut parts = text.splitn(3, ':');
+        let (id, secret) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let refresh_token = parts.next().map(str::to_owned);
+        let empty = id.is_empty() || secret.is_empty();
+        match empty || refresh_token.as_ref().is_some_and(String::is_empty) {
+            true => Err(CredentialError::App),
+            false => Ok(Self { refresh_token, ..Self::new(id, secret) }),
+        }
     }
 }
 
@@ -464,6 +513,22 @@ mod tests {
         let token = DeclaredToken::private_app("hush", &["oauth"]);
         let rules = Credentials { apps: vec![app], tokens: vec![token], ..Credentials::default() };
         assert!(!format!("{rules:?}").contains("hush"));
+    }
+
+    #[test]
+    fn apps_and_tokens_are_read_from_texts() {
+        let app: OAuthApp = "id:secret:na1-r".parse().expect("an app");
+        assert_eq!((&*app.client_id, &*app.client_secret), ("id", "secret"));
+        assert_eq!(app.refresh_token.as_deref(), Some("na1-r"));
+        assert_eq!("id:secret".parse(), Ok(OAuthApp::new("id", "secret")));
+        for text in ["", "id", "id:", ":secret", "id:secret:"] {
+            assert_eq!(text.parse::<OAuthApp>(), Err(CredentialError::App), "{text}");
+        }
+        let scoped = DeclaredToken::private_app("pat", &["crm.lists.read", "oauth"]);
+        assert_eq!("pat=crm.lists.read, oauth".parse(), Ok(scoped));
+        assert_eq!("pat=".parse(), Ok(DeclaredToken::private_app("pat", &[])));
+        assert_eq!("pat".parse::<DeclaredToken>().map(|token| token.scopes), Ok(None));
+        assert_eq!("=x".parse::<DeclaredToken>(), Err(CredentialError::Token));
     }
 
     #[test]
