@@ -146,6 +146,8 @@ pub(crate) fn forbidden(
 fn object_needs(account: &Account, call: &Call, at: TypeAt, deed: &str) -> Vec<Need> {
     let mut needs = vec![of_object(account, at, deed)];
     if deed == "write" {
+        let others = linked_types(account, call, at);
+        needs.extend(others.into_iter().map(|other| of_object(account, other, deed)));
         return needs;
     }
     // Associations need both sides, asked for in passing or not.
@@ -156,6 +158,39 @@ fn object_needs(account: &Account, call: &Call, at: TypeAt, deed: &str) -> Vec<N
         needs.push(Need::plain("sales-email-read"));
     }
     needs
+}
+
+/// The types to whose records a create associates what it makes.
+fn linked_types(account: &Account, call: &Call, at: TypeAt) -> BTreeSet<TypeAt> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        associations: Vec<Link>,
+        inputs: Vec<Input>,
+    }
+    #[derive(Deserialize)]
+    struct Input {
+        #[serde(default)]
+        associations: Vec<Link>,
+    }
+    #[derive(Deserialize)]
+    struct Link {
+        types: Vec<Kind>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        association_type_id: u32,
+    }
+    // What cannot be read links nothing: the endpoint will refuse it.
+    let body: Body = serde_json::from_slice(&call.body).unwrap_or_default();
+    let inner = body.inputs.into_iter().flat_map(|input| input.associations);
+    let kinds = body.associations.into_iter().chain(inner).flat_map(|link| link.types);
+    let of_kind = |kind: Kind| {
+        let mut types = 0..account.tables.len();
+        types.find(|to| account.associations.kind(at, *to, kind.association_type_id).is_some())
+    };
+    kinds.filter_map(of_kind).collect()
 }
 
 /// Whether a read names properties that tell what an e-mail says.

@@ -290,6 +290,14 @@ async fn act(
                 Refusal::missing_scopes(&json!({"requiredGranularScopes": scopes})).into()
             ));
         }
+        Some(FaultAction::Locked) => {
+            return Some(Err(Refusal::new(423, "The resource is locked").into()));
+        }
+        Some(FaultAction::Migrating { retry_after }) => {
+            let mut refusal = Refusal::new(477, "The account is being migrated");
+            refusal.headers.push(("Retry-After", retry_after.to_string()));
+            return Some(Err(refusal.into()));
+        }
         Some(FaultAction::Drop) => return None,
         Some(FaultAction::Hold) => shared.faults.hold(&call.method, &call.path, false).await,
         _ => {}

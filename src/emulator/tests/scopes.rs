@@ -161,9 +161,23 @@ async fn associations_need_both_sides() {
         let both = ask(&probe, &[contacts, deals], method, path, body).await;
         assert_ne!(both.status, 403, "{path}");
     }
+    let link = json!([{
+        "to": {"id": "1"},
+        "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 4}],
+    }]);
+    let one = json!({"properties": {}, "associations": link});
+    let write = ["crm.objects.contacts.write", "crm.objects.deals.write"];
+    for (path, body) in [
+        ("/crm/v3/objects/contacts", one.clone()),
+        ("/crm/v3/objects/contacts/batch/create", json!({"inputs": [one]})),
+    ] {
+        let got = ask(&probe, &write[..1], "POST", path, body.clone()).await;
+        let named = &got.json()["errors"][0]["context"]["requiredGranularScopes"][0];
+        assert_eq!((got.status, named), (403, &json!(write[1])), "{path}");
+        assert_ne!(ask(&probe, &write, "POST", path, body).await.status, 403, "{path}");
+    }
     let path = "/crm/v4/objects/contacts/1/associations/default/deals/2";
     assert_eq!(ask(&probe, &[contacts, deals], "PUT", path, Value::Null).await.status, 403);
-    let write = ["crm.objects.contacts.write", "crm.objects.deals.write"];
     assert_ne!(ask(&probe, &write, "PUT", path, Value::Null).await.status, 403);
 }
 
