@@ -94,7 +94,8 @@ pub(crate) fn forbidden(
     scopes: &BTreeSet<String>,
 ) -> Option<Forbidden> {
     let (area, deed) = label.split_once('.').unwrap_or((label, ""));
-    let reads = call.method == "GET" || deed.contains("search") || deed.ends_with("read");
+    let asks = matches!(call.method.as_str(), "GET" | "HEAD");
+    let reads = asks || deed.contains("search") || deed.ends_with("read");
     let deed = if reads { "read" } else { "write" };
     let type_at = |at: usize| account.type_at(call.name(at));
     match area {
