@@ -78,9 +78,13 @@ impl Refusal {
         refusal
     }
 
-    /// 403 for an object the token has no scope for; the context names scopes
-    /// of which one is needed.
-    pub(crate) fn missing_scopes(context: &Value) -> Self {
+    /// 403 for an object the token has no scope for.
+    pub(crate) fn missing_scopes(scopes: &[String]) -> Self {
+        Self::scopes_missing(&json!({"requiredGranularScopes": scopes}))
+    }
+
+    /// The same with more than scopes in its context.
+    pub(crate) fn scopes_missing(context: &Value) -> Self {
         let message = "This app hasn't been granted all required scopes to make this call. Read \
                        more about required scopes here: https://developers.hubspot.com/scopes.";
         let detail = json!({

@@ -268,7 +268,7 @@ fn by_objects_api(need: &Need) -> Forbidden {
         "requiredScopes": [need.inner_name],
         "requiredGranularScopes": need.any_of,
     });
-    Forbidden { refusal: Refusal::missing_scopes(&context), counted: false }
+    Forbidden { refusal: Refusal::scopes_missing(&context), counted: false }
 }
 
 fn by_schemas_api(need: &Need) -> Forbidden {

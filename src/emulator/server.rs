@@ -19,7 +19,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -286,9 +285,7 @@ async fn act(
             return Some(Err(refused(*status, body.as_ref(), *retry_after)));
         }
         Some(FaultAction::ScopesMissing { scopes }) => {
-            return Some(Err(
-                Refusal::missing_scopes(&json!({"requiredGranularScopes": scopes})).into()
-            ));
+            return Some(Err(Refusal::missing_scopes(scopes).into()));
         }
         Some(FaultAction::Locked) => {
             return Some(Err(Refusal::new(423, "The resource is locked").into()));
