@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::emulator::{DeclaredToken, Latency, OAuthApp};
+
 /// Keeps a HubSpot account and a lakehouse in step, both ways
 #[derive(Debug, Parser)]
 #[command(
@@ -224,9 +226,9 @@ pub(super) struct EmulatorArgs {
     /// The seed everything is made from
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(super) seed: u64,
-    /// How long each answer takes, such as 80ms
-    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = humantime::parse_duration)]
-    pub(super) latency: Duration,
+    /// How long answers take: 80ms, 20ms..2s, or p50=80ms,p95=300ms,p99=2s
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
+    pub(super) latency: Latency,
     /// Calls allowed in any rolling ten seconds
     #[arg(long, value_name = "CALLS", default_value_t = 190)]
     pub(super) limit: u32,
@@ -236,6 +238,21 @@ pub(super) struct EmulatorArgs {
     /// The only token accepted; any is when left out
     #[arg(long, value_name = "T")]
     pub(super) token: Option<String>,
+    /// A private app's token and all that it may do; may be repeated
+    #[arg(long, value_name = "TOKEN[=SCOPE,…]")]
+    pub(super) known_token: Vec<DeclaredToken>,
+    /// Refuse tokens that are neither known nor from the token endpoint
+    #[arg(long)]
+    pub(super) refuse_unknown_tokens: bool,
+    /// An app that can be installed, or is already, by OAuth; may be repeated
+    #[arg(long, value_name = "ID:SECRET[:REFRESH_TOKEN]")]
+    pub(super) oauth_client: Vec<OAuthApp>,
+    /// Approve what apps ask for at once, without the consent page
+    #[arg(long)]
+    pub(super) approve_at_once: bool,
+    /// How long tokens of OAuth live, such as 30s
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub(super) token_lifetime: Duration,
     /// How long search lags behind writes, such as 3s
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
     pub(super) index_lag: Duration,

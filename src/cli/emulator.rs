@@ -4,7 +4,7 @@ use std::path::Path;
 use super::args::{Common, EmulatorArgs};
 use super::failure::Failure;
 use super::stop;
-use crate::emulator::{Emulator, EmulatorConfig, WebhookApp};
+use crate::emulator::{Credentials, Emulator, EmulatorConfig, WebhookApp};
 use crate::pipeline::Outcome;
 
 /// Serves a stand-in HubSpot until it is stopped.
@@ -16,10 +16,18 @@ pub(super) async fn run(args: &EmulatorArgs, common: &Common) -> Result<Outcome,
         deals: args.deals,
         tickets: args.tickets,
         seed: args.seed,
-        latency: args.latency,
+        latency: args.latency.clone(),
         limit_per_ten_seconds: args.limit,
         daily_limit: args.daily_limit,
         token: args.token.clone(),
+        credentials: Credentials {
+            apps: args.oauth_client.clone(),
+            tokens: args.known_token.clone(),
+            refuse_unknown_tokens: args.refuse_unknown_tokens,
+            approve_at_once: args.approve_at_once,
+            token_lifetime: args.token_lifetime,
+            ..Credentials::default()
+        },
         index_lag: args.index_lag,
         record: args.record.clone(),
         tls: args.tls.then(|| args.tls_dir.clone()),

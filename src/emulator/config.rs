@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::latency::Latency;
 use super::rules::Rules;
+use super::tokens::Credentials;
 use super::webhooks::{WebhookApp, WebhookRules};
 
 /// What a stand-in account holds and how it behaves.
@@ -23,16 +25,22 @@ pub struct EmulatorConfig {
     pub tickets: u64,
     /// What the account is made of.
     pub seed: u64,
-    /// How long every answer takes.
-    pub latency: Duration,
+    /// How long answers take.
+    pub latency: Latency,
     /// Calls allowed in any ten seconds, per token.
     pub limit_per_ten_seconds: u32,
+    /// Calls allowed in any ten seconds, per app that was given tokens by
+    /// OAuth.
+    pub oauth_limit_per_ten_seconds: u32,
     /// Searches allowed in any second, per account.
     pub searches_per_second: u32,
     /// Calls allowed from one midnight to the next, per account.
     pub daily_limit: u64,
-    /// The one token that is accepted; none accepts every non-empty one.
+    /// The one token that is accepted beside those of `credentials`; none
+    /// accepts every non-empty one.
     pub token: Option<String>,
+    /// Apps, tokens and their scopes.
+    pub credentials: Credentials,
     /// The account's id.
     pub portal_id: u64,
     /// How long a change stays unseen by search.
@@ -79,13 +87,15 @@ impl Default for EmulatorConfig {
             deals: 300,
             tickets: 50,
             seed: 1,
-            latency: Duration::ZERO,
+            latency: Latency::NONE,
             // A Professional or Enterprise account's private app; section 3
             // of the API reference.
             limit_per_ten_seconds: 190,
+            oauth_limit_per_ten_seconds: 110,
             searches_per_second: 5,
             daily_limit: 625_000,
             token: None,
+            credentials: Credentials::default(),
             portal_id: 24_680_135,
             index_lag: Duration::from_secs(3),
             property_lag: Duration::ZERO,

@@ -2,6 +2,7 @@
 //! account. In-process through [`Control`], from outside as JSON under
 //! `/_emulator`; neither counts against any limit.
 
+mod credentials;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use super::clock;
 use super::errors::Refusal;
 use super::faults::{Fault, FaultState, HeldCall};
 use super::journal::CallLog;
+use super::latency::Latency;
 use super::limits::Limits;
 use super::moment;
 use super::record::Source;
@@ -132,7 +134,7 @@ impl Control {
     }
 
     /// Puts the account back as it was when the snapshot was taken; the clock
-    /// does not go back.
+    /// does not go back, and apps and tokens stay as they are.
     pub fn restore_snapshot(&self) -> Result<(), ControlError> {
         restored(&self.shared)
     }
@@ -164,9 +166,9 @@ impl Control {
         self.shared.gate().limits = limits;
     }
 
-    /// Changes how long answers take.
-    pub fn set_latency(&self, latency: Duration) {
-        self.shared.set_latency(latency);
+    /// Changes how long answers take: a [`Duration`] for all, or a [`Latency`].
+    pub fn set_latency(&self, latency: impl Into<Latency>) {
+        self.shared.set_latency(latency.into());
     }
 
     /// Changes how long a change stays unseen by search.
@@ -272,6 +274,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         (_, ["faults"]) => faults(shared, call),
         (_, ["rules"]) => rules::rules(shared, call),
         (_, ["webhooks", rest @ ..]) => webhooks::serve(shared, call, rest),
+        (_, ["credentials"]) => credentials::credentials(shared, call),
         ("GET", ["log"]) => {
             let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
             Ok(json!(shared.journal().since(since)))
@@ -336,7 +339,7 @@ fn health(shared: &Shared) -> Value {
         "portal_id": account.portal_id,
         "now": moment::exact(account.clock.now()),
         "changed_records": changed,
-        "latency_ms": shared.latency().as_millis() as u64,
+        "latency_ms": shared.latency().median().as_millis() as u64,
         "index_lag_ms": account.index_lag,
     })
 }
@@ -376,26 +379,50 @@ fn limits(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         per_ten_seconds: Option<u32>,
         searches_per_second: Option<u32>,
         daily: Option<u64>,
+        oauth_per_ten_seconds: Option<u32>,
+        /// `null` takes their budget away again.
+        #[serde(default, deserialize_with = "given")]
+        association_batches_per_ten_seconds: Option<Option<u32>>,
+        retry_after: Option<bool>,
         latency_ms: Option<u64>,
+        latency: Option<Value>,
     }
     if call.method == "POST" {
         let request: Request = parse(call)?;
-        if let Some(latency) = request.latency_ms {
-            shared.set_latency(Duration::from_millis(latency));
+        let latency = request.latency.or(request.latency_ms.map(Value::from));
+        if let Some(latency) = latency {
+            let latency = Latency::from_json(&latency);
+            shared
+                .set_latency(latency.map_err(|error| ControlError::Malformed(error.to_string()))?);
         }
         let limits = &mut shared.gate().limits;
         limits.per_ten_seconds = request.per_ten_seconds.unwrap_or(limits.per_ten_seconds);
         limits.searches_per_second =
             request.searches_per_second.unwrap_or(limits.searches_per_second);
         limits.daily = request.daily.unwrap_or(limits.daily);
+        limits.oauth_per_ten_seconds =
+            request.oauth_per_ten_seconds.unwrap_or(limits.oauth_per_ten_seconds);
+        limits.association_batches_per_ten_seconds = request
+            .association_batches_per_ten_seconds
+            .unwrap_or(limits.association_batches_per_ten_seconds);
+        limits.retry_after = request.retry_after.unwrap_or(limits.retry_after);
     }
     let now = shared.read().clock.now();
     let mut gate = shared.gate();
     let used = gate.used_today(now);
     let mut body = json!(gate.limits);
     body["used_today"] = json!(used);
-    body["latency_ms"] = json!(shared.latency().as_millis() as u64);
+    let latency = shared.latency();
+    body["latency_ms"] = json!(latency.median().as_millis() as u64);
+    body["latency"] = latency.to_json();
     Ok(body)
+}
+
+/// Tells a `null` from what is not there.
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 fn faults(shared: &Shared, call: &Call) -> Result<Value, ControlError> {

@@ -80,11 +80,16 @@ impl Refusal {
 
     /// 403 for an object the token has no scope for.
     pub(crate) fn missing_scopes(scopes: &[String]) -> Self {
+        Self::scopes_missing(&json!({"requiredGranularScopes": scopes}))
+    }
+
+    /// The same with more than scopes in its context.
+    pub(crate) fn scopes_missing(context: &Value) -> Self {
         let message = "This app hasn't been granted all required scopes to make this call. Read \
                        more about required scopes here: https://developers.hubspot.com/scopes.";
         let detail = json!({
             "message": "One or more of the following scopes are required.",
-            "context": {"requiredGranularScopes": scopes},
+            "context": context,
         });
         Self::new(403, message)
             .field("errors", json!([detail]))
@@ -147,6 +152,16 @@ impl Refusal {
     /// A body that somebody else wrote, as it stands.
     pub(crate) fn verbatim(status: u16, body: &Value) -> Self {
         Self { status, body: Body::Verbatim(body.to_string()), headers: Vec::new() }
+    }
+
+    /// Whether it comes from before the counting of calls, and so tells
+    /// nothing of limits: observed of 401, 429 and missing scopes.
+    pub(crate) fn is_uncounted(&self) -> bool {
+        let missing_scopes = match &self.body {
+            Body::Json { fields, .. } => fields.get("category") == Some(&json!("MISSING_SCOPES")),
+            Body::Html(_) | Body::Verbatim(_) => false,
+        };
+        matches!(self.status, 401 | 429) || missing_scopes
     }
 
     /// The message; empty for what is not JSON.

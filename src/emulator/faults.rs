@@ -51,6 +51,15 @@ pub enum FaultAction {
         /// The scopes of which one is needed.
         scopes: Vec<String>,
     },
+    /// 423: records are locked by heavy writing. HubSpot's body is not
+    /// published.
+    Locked,
+    /// 477: the account is moving between data centres. HubSpot's body is not
+    /// published.
+    Migrating {
+        /// Seconds to put into `Retry-After`; up to a day.
+        retry_after: u64,
+    },
     /// Do it, then answer something else, as a gateway that lost patience.
     ApplyThen {
         /// The status of the answer.

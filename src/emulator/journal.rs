@@ -104,17 +104,20 @@ impl Journal {
         self.total += 1;
         self.refused_for_rate += u64::from(call.status == 429);
         self.count(call.endpoint, call.status);
+        // Neither searches nor what has to do with tokens counts as a burst.
         let search = call.endpoint == SEARCH;
-        match search {
-            true => self.searches.note(call.at, SECOND),
-            false => self.calls.note(call.at, TEN_SECONDS),
+        let burst = !search && !call.endpoint.starts_with("oauth.");
+        if search {
+            self.searches.note(call.at, SECOND);
+        } else if burst {
+            self.calls.note(call.at, TEN_SECONDS);
         }
         let mark = token.map(salt);
         let known = mark.is_some_and(|mark| self.tokens.contains_key(&mark));
         if let Some(mark) = mark.filter(|_| known || self.tokens.len() < TOKENS) {
             let of_token = self.tokens.entry(mark).or_default();
             of_token.total += 1;
-            if !search {
+            if burst {
                 of_token.calls.note(call.at, TEN_SECONDS);
             }
         }

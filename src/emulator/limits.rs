@@ -16,16 +16,27 @@ const SECOND: i64 = 1_000;
 pub struct Limits {
     /// Calls in any ten seconds, per token.
     pub per_ten_seconds: u32,
+    /// Calls in any ten seconds, per app that was given tokens by OAuth.
+    pub oauth_per_ten_seconds: u32,
     /// Searches in any second, per account.
     pub searches_per_second: u32,
-    /// Calls from midnight to midnight, per account.
+    /// Calls from midnight to midnight, per account; those of OAuth apps are
+    /// neither counted nor refused.
     pub daily: u64,
+    /// Association batches in any ten seconds, per account, and then outside
+    /// `per_ten_seconds`. HubSpot names both a budget of their own and an
+    /// exemption (section 3); without a number they count as any other call.
+    pub association_batches_per_ten_seconds: Option<u32>,
+    /// Whether a 429 carries `Retry-After`, in seconds, which HubSpot does not
+    /// promise.
+    pub retry_after: bool,
 }
 
 /// What a call is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Search,
+    AssociationBatch,
     Other,
 }
 
@@ -37,13 +48,22 @@ pub(crate) enum Exceeded {
     Daily,
 }
 
+/// A call that wants to be let through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// Under what it counts: a token, or an app.
+    pub(crate) budget: &'a str,
+    pub(crate) oauth: bool,
+    pub(crate) class: Class,
+}
+
 /// What is left, as the headers tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) burst: u32,
     pub(crate) burst_limit: u32,
-    pub(crate) daily: u64,
-    pub(crate) daily_limit: u64,
+    /// Of the day and its limit; OAuth apps have none.
+    pub(crate) daily: Option<(u64, u64)>,
 }
 
 /// Counts calls against the limits.
@@ -53,6 +73,7 @@ pub(crate) struct Gate {
     zone: Tz,
     bursts: HashMap<String, VecDeque<i64>>,
     searches: VecDeque<i64>,
+    association_batches: VecDeque<i64>,
     day_ends: i64,
     used_today: u64,
 }
@@ -65,6 +86,7 @@ impl Gate {
             zone,
             bursts: HashMap::new(),
             searches: VecDeque::new(),
+            association_batches: VecDeque::new(),
             day_ends: i64::MIN,
             used_today: 0,
         }
@@ -72,37 +94,60 @@ impl Gate {
 
     /// Lets a call through and says what is left (nothing is told of
     /// searches), or which limit is reached. A refused call does not count.
-    pub(crate) fn pass(
-        &mut self,
-        token: &str,
-        class: Class,
-        now: i64,
-    ) -> Result<Option<Left>, Exceeded> {
+    pub(crate) fn pass(&mut self, entry: Entry<'_>, now: i64) -> Result<Option<Left>, Exceeded> {
         self.turn_day(now);
-        let Limits { per_ten_seconds, searches_per_second, daily } = self.limits;
-        if self.used_today >= daily {
+        let limits = self.limits;
+        if !entry.oauth && self.used_today >= limits.daily {
             return Err(Exceeded::Daily);
         }
-        let left = match class {
-            Class::Search => {
-                enter(&mut self.searches, SECOND, searches_per_second as usize, now)
-                    .ok_or(Exceeded::Secondly)?;
+        let burst_limit = self.burst_limit(entry.oauth);
+        let burst = match (entry.class, limits.association_batches_per_ten_seconds) {
+            (Class::Search, _) => {
+                let limit = limits.searches_per_second as usize;
+                enter(&mut self.searches, SECOND, limit, now).ok_or(Exceeded::Secondly)?;
                 None
             }
-            Class::Other => {
-                let calls = self.bursts.entry(token.to_owned()).or_default();
-                let burst = enter(calls, WINDOW, per_ten_seconds as usize, now);
+            (Class::AssociationBatch, Some(limit)) => {
+                let entered = enter(&mut self.association_batches, WINDOW, limit as usize, now);
+                entered.ok_or(Exceeded::TenSecondly)?;
+                None
+            }
+            _ => {
+                let calls = match self.bursts.get_mut(entry.budget) {
+                    Some(calls) => calls,
+                    None => self.bursts.entry(entry.budget.to_owned()).or_default(),
+                };
+                let burst = enter(calls, WINDOW, burst_limit as usize, now);
                 Some(burst.ok_or(Exceeded::TenSecondly)?)
             }
         };
-        self.used_today += 1;
+        self.used_today += u64::from(!entry.oauth);
         let used = self.used_today;
-        Ok(left.map(|burst| Left {
+        Ok(burst.map(|burst| Left {
             burst,
-            burst_limit: per_ten_seconds,
-            daily: daily - used,
-            daily_limit: daily,
+            burst_limit,
+            daily: (!entry.oauth).then(|| (limits.daily - used, limits.daily)),
         }))
+    }
+
+    /// Milliseconds until a call that was refused would be let through, if
+    /// nobody else comes before.
+    pub(crate) fn wait(&mut self, entry: Entry<'_>, exceeded: Exceeded, now: i64) -> i64 {
+        let (calls, window) = match (exceeded, entry.class) {
+            (Exceeded::Daily, _) => return self.resets_at(now) - now,
+            (Exceeded::Secondly, _) => (Some(&self.searches), SECOND),
+            (_, Class::AssociationBatch)
+                if self.limits.association_batches_per_ten_seconds.is_some() =>
+            {
+                (Some(&self.association_batches), WINDOW)
+            }
+            _ => (self.bursts.get(entry.budget), WINDOW),
+        };
+        calls.and_then(VecDeque::front).map_or(window, |first| first + window - now)
+    }
+
+    fn burst_limit(&self, oauth: bool) -> u32 {
+        if oauth { self.limits.oauth_per_ten_seconds } else { self.limits.per_ten_seconds }
     }
 
     /// Calls since midnight.
@@ -155,8 +200,19 @@ mod tests {
     use super::*;
 
     fn gate() -> Gate {
-        let limits = Limits { per_ten_seconds: 3, searches_per_second: 2, daily: 10 };
+        let limits = Limits {
+            per_ten_seconds: 3,
+            oauth_per_ten_seconds: 1,
+            searches_per_second: 2,
+            daily: 10,
+            association_batches_per_ten_seconds: None,
+            retry_after: false,
+        };
         Gate::new(limits, chrono_tz::Europe::Berlin)
+    }
+
+    fn entry(budget: &str, class: Class) -> Entry<'_> {
+        Entry { budget, oauth: false, class }
     }
 
     #[test]
@@ -164,24 +220,24 @@ mod tests {
         let mut gate = gate();
         let start = 1_790_000_000_000;
         for at in [0, 4_000, 9_000] {
-            assert!(gate.pass("a", Class::Other, start + at).is_ok());
+            assert!(gate.pass(entry("a", Class::Other), start + at).is_ok());
         }
-        assert_eq!(gate.pass("a", Class::Other, start + 9_999), Err(Exceeded::TenSecondly));
-        assert!(gate.pass("b", Class::Other, start + 9_999).is_ok(), "per token");
-        assert!(gate.pass("a", Class::Other, start + 10_000).is_ok(), "the first has left");
-        assert_eq!(gate.pass("a", Class::Other, start + 10_001), Err(Exceeded::TenSecondly));
+        assert_eq!(gate.pass(entry("a", Class::Other), start + 9_999), Err(Exceeded::TenSecondly));
+        assert!(gate.pass(entry("b", Class::Other), start + 9_999).is_ok(), "per token");
+        assert!(gate.pass(entry("a", Class::Other), start + 10_000).is_ok(), "the first has left");
+        assert_eq!(gate.pass(entry("a", Class::Other), start + 10_001), Err(Exceeded::TenSecondly));
     }
 
     #[test]
     fn searches_have_their_own_second() {
         let mut gate = gate();
         let start = 1_790_000_000_000;
-        assert!(gate.pass("a", Class::Search, start).is_ok());
-        assert!(gate.pass("b", Class::Search, start + 1).is_ok());
-        assert_eq!(gate.pass("a", Class::Search, start + 999), Err(Exceeded::Secondly));
-        assert!(gate.pass("a", Class::Search, start + 1_000).is_ok());
-        let left = gate.pass("a", Class::Other, start + 1_000).ok().flatten();
-        assert_eq!(left.map(|left| (left.burst, left.daily)), Some((2, 6)));
+        assert!(gate.pass(entry("a", Class::Search), start).is_ok());
+        assert!(gate.pass(entry("b", Class::Search), start + 1).is_ok());
+        assert_eq!(gate.pass(entry("a", Class::Search), start + 999), Err(Exceeded::Secondly));
+        assert!(gate.pass(entry("a", Class::Search), start + 1_000).is_ok());
+        let left = gate.pass(entry("a", Class::Other), start + 1_000).ok().flatten();
+        assert_eq!(left.map(|left| (left.burst, left.daily)), Some((2, Some((6, 10)))));
     }
 
     #[test]
@@ -191,8 +247,35 @@ mod tests {
         let now = 1_790_000_000_000;
         assert_eq!(gate.resets_at(now), 1_790_028_000_000);
         gate.limits.daily = 1;
-        assert!(gate.pass("a", Class::Other, now).is_ok());
-        assert_eq!(gate.pass("a", Class::Other, now + 60_000), Err(Exceeded::Daily));
-        assert!(gate.pass("a", Class::Other, 1_790_028_000_000).is_ok());
+        assert!(gate.pass(entry("a", Class::Other), now).is_ok());
+        assert_eq!(gate.pass(entry("a", Class::Other), now + 60_000), Err(Exceeded::Daily));
+        assert!(gate.pass(entry("a", Class::Other), 1_790_028_000_000).is_ok());
+    }
+
+    #[test]
+    fn oauth_apps_have_a_limit_of_their_own_and_no_day() {
+        let mut gate = gate();
+        gate.limits.daily = 0;
+        let app = Entry { oauth: true, ..entry("app", Class::Other) };
+        let left = gate.pass(app, 0).ok().flatten();
+        assert_eq!(left, Some(Left { burst: 0, burst_limit: 1, daily: None }));
+        assert_eq!(gate.pass(app, 1), Err(Exceeded::TenSecondly));
+        assert_eq!(gate.wait(app, Exceeded::TenSecondly, 1), 9_999);
+        assert_eq!(gate.used_today(1), 0);
+        assert_eq!(gate.pass(entry("a", Class::Other), 1), Err(Exceeded::Daily));
+    }
+
+    #[test]
+    fn association_batches_may_have_a_budget_of_their_own() {
+        let mut gate = gate();
+        gate.limits.per_ten_seconds = 1;
+        let batch = entry("a", Class::AssociationBatch);
+        assert!(gate.pass(batch, 0).is_ok_and(|left| left.is_some()), "as any other call");
+        assert_eq!(gate.pass(batch, 0), Err(Exceeded::TenSecondly));
+        gate.limits.association_batches_per_ten_seconds = Some(1);
+        assert_eq!(gate.pass(batch, 0), Ok(None));
+        assert_eq!(gate.pass(entry("b", Class::AssociationBatch), 1), Err(Exceeded::TenSecondly));
+        assert_eq!(gate.wait(batch, Exceeded::TenSecondly, 1), 9_999);
+        assert_eq!(gate.used_today(1), 2);
     }
 }

@@ -24,11 +24,13 @@ mod formulas;
 mod intake;
 mod journal;
 mod keeping;
+mod latency;
 mod limits;
 mod linking;
 mod lists;
 mod merges;
 mod moment;
+mod oauth;
 mod object_types;
 mod opening;
 mod paths;
@@ -44,6 +46,7 @@ mod rollups;
 mod routes;
 mod rules;
 mod schema;
+mod scopes;
 mod search;
 mod seed;
 mod sending;
@@ -53,6 +56,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod transport;
 mod values;
 mod webhooks;
@@ -72,11 +76,13 @@ pub use control::{Control, ControlError, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall, TokenCalls};
 pub use keeping::SnapshotError;
+pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
 pub use recorder::RecordError;
 pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
 pub use rules::{ConditionalRule, Rules};
 pub use tls::TlsError;
+pub use tokens::{CredentialError, Credentials, DeclaredToken, OAuthApp, TokenKind};
 pub use webhooks::{
     PendingWebhook, WebhookApp, WebhookDelivery, WebhookRules, WebhookSignatures,
     WebhookSubscription,
@@ -178,7 +184,8 @@ impl Emulator {
     /// Everything in which the account differs from the one its settings
     /// describe, as JSON for [`EmulatorConfig::restore`]: records, properties,
     /// object types, associations, lists, the clock and all counters. Faults,
-    /// the call log, webhooks, and what settings govern are not part of it.
+    /// the call log, webhooks, tokens, and what settings govern are not part of
+    /// it.
     pub fn snapshot(&self) -> Vec<u8> {
         keeping::keep(&self.control.shared.read(), &self.origin)
     }

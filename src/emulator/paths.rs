@@ -170,6 +170,16 @@ endpoints! {
     WebhookUpdate "PATCH" "webhooks/*/subscriptions/*" "webhooks.update";
     WebhookUnsubscribe "DELETE" "webhooks/*/subscriptions/*" "webhooks.unsubscribe";
     WebhookJournal "GET" "webhooks-journal" "webhooks.journal";
+    Authorize "GET" "oauth/authorize" "oauth.authorize";
+    AuthorizeIn "GET" "oauth/*/authorize" "oauth.authorize";
+    TokenGrant "POST" "oauth/token" "oauth.token";
+    TokenIntrospect "POST" "oauth/token/introspect" "oauth.introspect";
+    TokenRevoke "POST" "oauth/token/revoke" "oauth.revoke";
+    AccessTokenInfo "GET" "oauth/access-tokens/*" "oauth.access_token";
+    RefreshTokenInfo "GET" "oauth/refresh-tokens/*" "oauth.refresh_token";
+    RefreshTokenDelete "DELETE" "oauth/refresh-tokens/*" "oauth.refresh_token_delete";
+    PrivateAppInfo "POST" "oauth/private-apps/get/access-token-info" "oauth.private_app";
+    Uninstall "DELETE" "appinstalls/external-install" "appinstalls.uninstall";
 }
 
 /// Every method and canonical path.
@@ -208,6 +218,10 @@ pub(crate) fn route(call: &mut Call) -> Route {
 /// The version of a path and its segments without it, area first.
 fn canonical(path: &str) -> Option<(Edition, Vec<&str>)> {
     let mut segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    // The consent page belongs to the user interface and has no version.
+    if let ["oauth", .., "authorize"] = segments.as_slice() {
+        return Some((Edition::Legacy, segments));
+    }
     let at = segments.iter().take(3).position(|segment| Edition::of_segment(segment).is_some())?;
     let edition = Edition::of_segment(segments.remove(at))?;
     match segments.first().copied() {
@@ -279,6 +293,10 @@ mod tests {
         assert_eq!(
             found("/account-info/v3/details"),
             Some((Edition::Legacy, vec!["account-info", "details"]))
+        );
+        assert_eq!(
+            found("/oauth/24680135/authorize"),
+            Some((Edition::Legacy, vec!["oauth", "24680135", "authorize"]))
         );
         assert_eq!(found("/crm/objects/contacts"), None);
         for path in ["/events/v3/send", "/events/2026-03/send", "/events/custom/2026-09/send"] {

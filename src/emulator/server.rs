@@ -1,8 +1,9 @@
 //! From a call to its answer.
 //!
-//! A call passes, in this order: URL length, credentials, limits, faults, the
-//! kind of its body, the endpoint. Control calls under `/_emulator` pass none
-//! of them. How calls come in and answers go out is [`super::transport`].
+//! A call passes, in this order: URL length, token, scopes, limits, faults, the
+//! kind of its body, the endpoint. What gives out tokens needs none and has no
+//! limit. Control calls under `/_emulator` pass none of them. How calls come in
+//! and answers go out is [`super::transport`].
 
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use super::errors::{Refusal, Refused};
 use super::faults::FaultAction;
 use super::intake;
 use super::journal::LoggedCall;
-use super::limits::{Class, Exceeded, Left};
+use super::limits::{Class, Entry, Exceeded, Left};
+use super::oauth;
 use super::paths::{Endpoint, Route, route};
 use super::routes;
+use super::scopes;
 use super::shared::Shared;
 
 /// What became of a call.
@@ -35,13 +38,16 @@ pub(crate) async fn process(
     mut call: Call,
 ) -> Served {
     let endpoint = route(&mut call);
+    hide_token(endpoint, &mut call);
     let at = shared.read().now();
     let passed = match uri_length > shared.url_limit {
         true => Err(Refusal::url_too_long().into()),
+        false if is_open(endpoint) => Ok(Admitted::default()),
         false => admit(shared, headers, endpoint, at, &call),
     };
     let (outcome, left, fault) = match passed {
-        Ok(left) => {
+        Ok(Admitted { left, forbidden: Some(refused) }) => (Some(Err(refused)), left, None),
+        Ok(Admitted { left, forbidden: None }) => {
             let fault = shared.faults.strike(&call.method, &call.path);
             (act(shared, headers, endpoint, &call, fault.as_ref()).await, left, fault)
         }
@@ -61,6 +67,7 @@ pub(crate) fn turn_away(
     mut call: Call,
 ) -> Reply {
     let endpoint = route(&mut call);
+    hide_token(endpoint, &mut call);
     let at = shared.read().now();
     let reply = finish(Err(refused), None, &call.correlation_id, at);
     note(shared, headers, endpoint, at, call, reply.status);
@@ -73,30 +80,69 @@ fn note(shared: &Shared, headers: &HeaderMap, route: Route, at: i64, call: Call,
     shared.journal().note(logged, bearer(headers));
 }
 
-/// Checks credentials and limits.
+/// Whether a call needs no token and counts against no limit: what gives out
+/// tokens and tells of them.
+fn is_open(route: Route) -> bool {
+    label(route).starts_with("oauth.")
+}
+
+/// Takes a token out of the path: the log and the faults show paths.
+fn hide_token(route: Route, call: &mut Call) {
+    let hidden = matches!(
+        route,
+        Route::To(
+            Endpoint::AccessTokenInfo | Endpoint::RefreshTokenInfo | Endpoint::RefreshTokenDelete
+        )
+    );
+    if let Some(end) = call.path.trim_end_matches('/').rfind('/').filter(|_| hidden) {
+        call.path.replace_range(end + 1.., "*");
+    }
+}
+
+/// A call that has been counted.
+#[derive(Default)]
+struct Admitted {
+    left: Option<Left>,
+    /// Set where permission is denied only after counting.
+    forbidden: Option<Refused>,
+}
+
+/// Checks the token, what it may do, and limits.
 fn admit(
     shared: &Shared,
     headers: &HeaderMap,
     route: Route,
     now: i64,
     call: &Call,
-) -> Result<Option<Left>, Refused> {
+) -> Result<Admitted, Refused> {
     // A developer's key or a token of the app: neither counts calls here.
     if matches!(route, Route::To(endpoint) if endpoint.is_developers()) {
         let key = call.query("hapikey").is_some() || bearer(headers).is_some();
-        return if key { Ok(None) } else { Err(Refusal::no_credentials().into()) };
+        return if key { Ok(Admitted::default()) } else { Err(Refusal::no_credentials().into()) };
     }
     let token = bearer(headers).ok_or_else(Refusal::no_credentials)?;
-    if shared.token.as_deref().is_some_and(|expected| expected != token) {
-        // Observed: a token that makes no sense counts as long expired.
-        let message = "The OAuth token used to make this call expired 20000 day(s) ago.".to_owned();
-        return Err(Refusal::expired(message, "1970-01-01T00:00:00.000Z".to_owned()).into());
-    }
+    let caller = shared.tokens().caller(token, now)?;
+    let scopes = caller.scopes.as_deref();
+    let forbidden =
+        scopes.and_then(|scopes| scopes::forbidden(&shared.read(), label(route), call, scopes));
+    let forbidden = match forbidden {
+        Some(forbidden) if !forbidden.counted => return Err(forbidden.refusal.into()),
+        forbidden => forbidden.map(|forbidden| forbidden.refusal.into()),
+    };
     let class = match route {
         Route::To(Endpoint::Search) => Class::Search,
+        Route::To(_) if label(route).starts_with("associations.batch") => Class::AssociationBatch,
         _ => Class::Other,
     };
-    shared.gate().pass(token, class, now).map_err(|exceeded| too_many(exceeded, class, call))
+    let entry = Entry { budget: &caller.budget, oauth: caller.oauth, class };
+    let mut gate = shared.gate();
+    match gate.pass(entry, now) {
+        Ok(left) => Ok(Admitted { left, forbidden }),
+        Err(exceeded) => {
+            let wait = gate.limits.retry_after.then(|| gate.wait(entry, exceeded, now));
+            Err(too_many(exceeded, entry, wait, call))
+        }
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -107,8 +153,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// 429: `errorType` and `policyName`, and for searches `category` (recorded);
-/// no `Retry-After`.
-fn too_many(exceeded: Exceeded, class: Class, call: &Call) -> Refused {
+/// no `Retry-After` unless asked for.
+fn too_many(exceeded: Exceeded, entry: Entry<'_>, wait: Option<i64>, call: &Call) -> Refused {
     let (message, policy) = match exceeded {
         Exceeded::TenSecondly => {
             ("You have reached your ten_secondly_rolling limit.", "TEN_SECONDLY_ROLLING")
@@ -116,14 +162,22 @@ fn too_many(exceeded: Exceeded, class: Class, call: &Call) -> Refused {
         Exceeded::Secondly => ("You have reached your secondly limit.", "SECONDLY"),
         Exceeded::Daily => ("You have reached your daily limit.", "DAILY"),
     };
-    let refusal = Refusal::new(429, message);
-    if class == Class::Search && exceeded == Exceeded::Secondly {
+    let mut refusal = Refusal::new(429, message);
+    if let Some(wait) = wait {
+        refusal.headers.push(("Retry-After", oauth::seconds(wait).to_string()));
+    }
+    if entry.class == Class::Search && exceeded == Exceeded::Secondly {
         return refusal.category("RATE_LIMITS").into();
     }
+    // The name for OAuth apps is a guess.
+    let group = match entry.oauth {
+        true => "publicapi:public-apps-api-calls",
+        false => "publicapi:private-apps-api-calls",
+    };
     refusal
         .field("errorType", "RATE_LIMIT".into())
         .field("policyName", policy.into())
-        .field("groupName", "publicapi:private-apps-api-calls".into())
+        .field("groupName", group.into())
         .field("requestId", call.correlation_id.clone().into())
         .into()
 }
@@ -143,6 +197,14 @@ async fn act(
         Some(FaultAction::ScopesMissing { scopes }) => {
             return Some(Err(Refusal::missing_scopes(scopes).into()));
         }
+        Some(FaultAction::Locked) => {
+            return Some(Err(Refusal::new(423, "The resource is locked").into()));
+        }
+        Some(FaultAction::Migrating { retry_after }) => {
+            let mut refusal = Refusal::new(477, "The account is being migrated");
+            refusal.headers.push(("Retry-After", retry_after.to_string()));
+            return Some(Err(refusal.into()));
+        }
         Some(FaultAction::Drop) => return None,
         Some(FaultAction::Answer { status, body, content_type }) => {
             let kind = content_type.as_deref().unwrap_or("text/html");
@@ -154,7 +216,7 @@ async fn act(
     }
     let outcome = match route {
         Route::To(endpoint) => match intake::check_content_type(headers, call) {
-            Ok(()) => routes::serve(shared, endpoint, call),
+            Ok(()) => routes::serve(shared, endpoint, call, bearer(headers)),
             Err(refused) => Err(refused),
         },
         Route::WrongMethod => Err(Refusal::new(405, "Method Not Allowed").into()),
@@ -198,6 +260,7 @@ pub(crate) fn finish(
     correlation_id: &str,
     now: i64,
 ) -> Reply {
+    let counted = !outcome.as_ref().is_err_and(|refusal| refusal.is_uncounted());
     let mut reply = match outcome {
         Ok(reply) => reply,
         Err(refusal) => {
@@ -213,7 +276,7 @@ pub(crate) fn finish(
     reply.headers.push(("X-HubSpot-Correlation-Id", correlation_id.to_owned()));
     // Clients take the server's time from here: it is the emulator's clock.
     reply.headers.push(("Date", http_date(now)));
-    if let Some(left) = left.filter(|_| reply.status != 429) {
+    if let Some(left) = left.filter(|_| counted) {
         rate_headers(&mut reply, left);
     }
     reply
@@ -222,8 +285,10 @@ pub(crate) fn finish(
 /// The rate headers of everything but searches, which have none.
 fn rate_headers(reply: &mut Reply, left: Left) {
     let mut push = |name, value: u64| reply.headers.push((name, value.to_string()));
-    push("X-HubSpot-RateLimit-Daily", left.daily_limit);
-    push("X-HubSpot-RateLimit-Daily-Remaining", left.daily);
+    if let Some((remaining, limit)) = left.daily {
+        push("X-HubSpot-RateLimit-Daily", limit);
+        push("X-HubSpot-RateLimit-Daily-Remaining", remaining);
+    }
     push("X-HubSpot-RateLimit-Interval-Milliseconds", 10_000);
     push("X-HubSpot-RateLimit-Max", u64::from(left.burst_limit));
     push("X-HubSpot-RateLimit-Remaining", u64::from(left.burst));

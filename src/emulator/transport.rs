@@ -202,9 +202,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
         }
         None => server::process(shared, &parts.headers, uri_length, call).await,
     };
-    let latency = shared.latency();
-    if !latency.is_zero() {
-        tokio::time::sleep(latency.saturating_sub(arrived.elapsed())).await;
+    let wait = shared.next_wait();
+    if !wait.is_zero() {
+        tokio::time::sleep(wait.saturating_sub(arrived.elapsed())).await;
     }
     let reply = served.reply.ok_or(Dropped)?;
     // Half an answer is no exchange.

@@ -8,6 +8,7 @@ mod events;
 mod labels;
 mod library;
 mod lists;
+mod oauth;
 mod objects;
 mod owners;
 mod pipelines;
@@ -26,16 +27,21 @@ use super::errors::{Refusal, Refused};
 use super::paths::{Edition, Endpoint};
 use super::shared::Shared;
 
-/// Serves a call whose path has been understood.
-pub(crate) fn serve(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
-    let answer = dispatch(shared, endpoint, call);
+/// Serves a call whose path has been understood, and that came with a token.
+pub(crate) fn serve(
+    shared: &Shared,
+    endpoint: Endpoint,
+    call: &Call,
+    token: Option<&str>,
+) -> Answer {
+    let answer = dispatch(shared, endpoint, call, token);
     if call.method != "GET" && !shared.read().stale.is_empty() {
         shared.write().refresh_counts();
     }
     answer
 }
 
-fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
+fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call, token: Option<&str>) -> Answer {
     match endpoint {
         Endpoint::List => objects::list(&shared.read(), call),
         Endpoint::Read => objects::read(&shared.read(), call),
@@ -164,6 +170,15 @@ fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call) -> Answer {
         Endpoint::WebhookUpdate => webhooks::update(shared, call),
         Endpoint::WebhookUnsubscribe => webhooks::unsubscribe(shared, call),
         Endpoint::WebhookJournal => webhooks::journal(),
+        Endpoint::Authorize | Endpoint::AuthorizeIn => oauth::authorize(shared, call),
+        Endpoint::TokenGrant => oauth::grant(shared, call),
+        Endpoint::TokenIntrospect => oauth::introspect(shared, call),
+        Endpoint::TokenRevoke => oauth::revoke(shared, call),
+        Endpoint::AccessTokenInfo => oauth::access_token(shared, call),
+        Endpoint::RefreshTokenInfo => oauth::refresh_token(shared, call),
+        Endpoint::RefreshTokenDelete => oauth::delete_refresh_token(shared, call),
+        Endpoint::PrivateAppInfo => oauth::private_app(shared, call),
+        Endpoint::Uninstall => oauth::uninstall(shared, token),
     }
 }
 

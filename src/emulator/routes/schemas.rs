@@ -82,8 +82,11 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
     let of = |name: &String| super::type_of(account, name);
     let others: Vec<TypeAt> =
         request.associated_objects.iter().map(of).collect::<Result<_, _>>()?;
-    let named: Vec<&str> =
-        request.properties.iter().filter_map(|property| property.fields["name"].as_str()).collect();
+    let named: Vec<&str> = request
+        .properties
+        .iter()
+        .filter_map(|property| property.fields.get("name")?.as_str())
+        .collect();
     let shown = Shown {
         primary: request.primary_display_property.as_deref(),
         secondary: &request.secondary_display_properties,

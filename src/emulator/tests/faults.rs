@@ -77,6 +77,22 @@ async fn scopes_can_be_missing() {
 }
 
 #[tokio::test]
+async fn locked_records_and_moving_accounts_have_names() {
+    let probe = Probe::quiet().await;
+    let order = json!([
+        {"path": "/crm/v3/owners", "action": "locked"},
+        {"path": "/crm/v3/owners", "action": "migrating", "retry_after": 3600},
+    ]);
+    probe.post("/_emulator/faults", order).await;
+    let got = probe.get("/crm/v3/owners").await;
+    assert_eq!((got.status, got.header("retry-after")), (423, None));
+    let got = probe.get("/crm/v3/owners").await;
+    assert_eq!((got.status, got.header("retry-after")), (477, Some("3600")));
+    assert_eq!(got.json()["status"], "error");
+    assert_eq!(probe.get("/crm/v3/owners").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_held_call_is_seen_and_let_go() {
     for (action, applied) in [(FaultAction::Hold, false), (FaultAction::ApplyThenHold, true)] {
         let probe = Probe::quiet().await;
