@@ -271,5 +271,8 @@ async fn what_is_no_http_is_refused_and_hung_up_on() {
         let got = until_the_end(&sent).await;
         let shown = &sent[..sent.len().min(200)];
         assert_eq!(got.get(9..12), Some(status), "{shown}: {got}");
+        let (_, body) = got.split_once("\r\n\r\n").expect("a head");
+        assert!(body.contains(&format!("<title>{status} ")), "{shown}: {got}");
+        assert!(got.contains(&format!("content-length: {}\r\n", body.len())), "{got}");
     }
 }
