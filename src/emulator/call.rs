@@ -73,6 +73,21 @@ impl Call {
         }
     }
 
+    /// How many results to give. What HubSpot says to 0 is not known: refusing
+    /// it is the reading that a client must survive.
+    pub(crate) fn query_limit(&self, usual: u64, largest: u64) -> Result<u64, Refused> {
+        let limit = self.query_number("limit")?.unwrap_or(usual);
+        if limit > largest {
+            let message = format!("limit must be less than or equal to {largest}, was {limit}");
+            return Err(Refusal::invalid(message).into());
+        }
+        if limit == 0 {
+            let message = "limit must be greater than or equal to 1, was 0";
+            return Err(Refusal::invalid(message).into());
+        }
+        Ok(limit)
+    }
+
     /// The body, or the refusal that HubSpot's parser would answer.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Refused> {
         serde_json::from_slice(&self.body).map_err(|error| json_refusal(&error).into())

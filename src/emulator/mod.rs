@@ -21,6 +21,7 @@ mod errors;
 mod events;
 mod faults;
 mod formulas;
+mod gateway;
 mod intake;
 mod journal;
 mod keeping;

@@ -433,7 +433,9 @@ fn compared_as(kind: Kind) -> Kind {
 
 fn operand(kind: Kind, text: &str, as_is: bool) -> Option<Operand> {
     match kind {
-        Kind::Number => text.parse().ok().map(Operand::Number),
+        Kind::Number => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).map(Operand::Number)
+        }
         Kind::Moment | Kind::Day => {
             moment::parse(text).map(|millis| Operand::Number(millis as f64))
         }

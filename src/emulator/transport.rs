@@ -24,6 +24,7 @@ use super::call::{Call, Reply};
 use super::control;
 use super::errors::Refused;
 use super::faults::FaultAction;
+use super::gateway::Gateway;
 use super::intake;
 use super::opening::{Opened, open};
 use super::proxy::{self, Aim};
@@ -144,7 +145,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(SILENCE)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Gateway::new(stream)), service)
         .with_upgrades()
         .await;
     if let Err(error) = served {

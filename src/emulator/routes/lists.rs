@@ -313,11 +313,7 @@ fn searched(list: &List) -> Value {
 /// percent-encoded already, and the total may be wrong (both recorded).
 pub(super) fn memberships(account: &Account, call: &Call) -> Answer {
     let list = find(account, call.name(0))?;
-    let limit = call.query_number("limit")?.unwrap_or(PAGE);
-    if limit > LARGEST_PAGE {
-        let message = format!("limit must be less than or equal to {LARGEST_PAGE}");
-        return Err(Refusal::invalid(message).into());
-    }
+    let limit = call.query_limit(PAGE, LARGEST_PAGE)?;
     let from = match call.query("after") {
         Some(after) => cursor_id(&after)?,
         None => 0,
@@ -332,7 +328,7 @@ pub(super) fn memberships(account: &Account, call: &Call) -> Answer {
         true => (from as usize).min(members.len()),
         false => members.partition_point(|(id, _)| *id < from),
     };
-    let end = start.saturating_add(limit.max(1) as usize).min(members.len());
+    let end = start.saturating_add(limit as usize).min(members.len());
     let entry = |(id, at): &(u64, i64)| json!({"membershipTimestamp": moment::exact(*at), "recordId": id.to_string()});
     let page: Vec<Value> = members[start..end].iter().map(entry).collect();
     let mut body = json!({"results": page});

@@ -59,12 +59,7 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
 
 fn page_size(call: &Call, shown: &Shown) -> Result<u64, Refused> {
     let largest = if shown.history.is_empty() { LARGEST_PAGE } else { LARGEST_HISTORY_PAGE };
-    let limit = call.query_number("limit")?.unwrap_or(PAGE);
-    if limit > largest {
-        let message = format!("limit must be less than or equal to {largest}, was {limit}");
-        return Err(Refusal::invalid(message).into());
-    }
-    Ok(limit.max(1))
+    call.query_limit(PAGE, largest)
 }
 
 /// The cursor is the last id plus one; the link shows an inner path that

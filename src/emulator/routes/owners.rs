@@ -12,10 +12,7 @@ const LARGEST_PAGE: u64 = 500;
 
 /// `GET /crm/v3/owners`
 pub(super) fn list(account: &Account, call: &Call) -> Answer {
-    let limit = call.query_number("limit")?.unwrap_or(PAGE);
-    if limit > LARGEST_PAGE {
-        return Err(Refusal::invalid(format!("limit must be at most {LARGEST_PAGE}")).into());
-    }
+    let limit = call.query_limit(PAGE, LARGEST_PAGE)?;
     let after = call.query_number("after")?.unwrap_or(0);
     let archived = call.query_flag("archived");
     let email = call.query("email").map(|email| email.to_lowercase());
@@ -27,9 +24,9 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     let mut owners: Vec<&Owner> = account.owners.iter().filter(wanted).collect();
     owners.sort_by_key(|owner| owner.id);
     let page: Vec<Value> =
-        owners.iter().take(limit.max(1) as usize).map(|owner| owner.to_json()).collect();
+        owners.iter().take(limit as usize).map(|owner| owner.to_json()).collect();
     let mut body = json!({"results": page});
-    if let Some(next) = owners.get(limit.max(1) as usize) {
+    if let Some(next) = owners.get(limit as usize) {
         let after = next.id.to_string();
         let link = format!("https://api.hubapi.com/crm/v3/owners?limit={limit}&after={after}");
         body["paging"] = json!({"next": {"after": after, "link": link}});

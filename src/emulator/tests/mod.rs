@@ -1,6 +1,7 @@
 //! The emulator called over a socket, as any client would.
 
 mod associations;
+mod bad_input;
 mod batches;
 mod edge;
 mod editions;
