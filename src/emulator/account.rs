@@ -18,7 +18,8 @@ use super::pipelines::{Pipeline, standard};
 use super::rules::Rules;
 use super::schema::{Catalogue, Choice};
 use super::seed::draw::{Draw, salt};
-use super::seed::world::{Population, Realm, World};
+use super::seed::realms::Population;
+use super::seed::world::World;
 use super::table::Table;
 use super::webhooks::Hub;
 
@@ -75,6 +76,7 @@ impl Account {
             companies: config.companies,
             deals: config.deals,
             tickets: config.tickets,
+            activities: config.activities,
         };
         let owner_ids = owners.iter().map(|owner| owner.id.to_string()).collect();
         let world = Arc::new(World::new(config.seed, population, owner_ids));
@@ -244,38 +246,9 @@ impl Account {
         let Some(index) = self.world.ids(from).index_of(id) else {
             return Box::new(std::iter::empty());
         };
-        self.seeded_pairs(from, index, to)
-    }
-
-    fn seeded_pairs(
-        &self,
-        from: Realm,
-        index: u64,
-        to: Realm,
-    ) -> Box<dyn Iterator<Item = (u64, &'static [u32])> + '_> {
-        use Realm::{Companies, Contacts, Deals, Tickets};
-        let world = &self.world;
-        let ids = world.ids(to);
-        let with = move |kinds: &'static [u32]| move |index: u64| (ids.id(index), kinds);
-        match (from, to) {
-            (Contacts, Companies) => {
-                Box::new(world.company_of_contact(index).into_iter().map(with(&[1, 279])))
-            }
-            (Companies, Contacts) => {
-                Box::new(world.contacts_of_company(index).map(with(&[2, 280])))
-            }
-            (Contacts, Deals) => Box::new(world.deals_of_contact(index).map(with(&[4]))),
-            (Deals, Contacts) => Box::new(world.contacts_of_deal(index).map(with(&[3]))),
-            (Deals, Companies) => {
-                Box::new(world.company_of_deal(index).into_iter().map(with(&[5, 341])))
-            }
-            (Companies, Deals) => Box::new(world.deals_of_company(index).map(with(&[6, 342]))),
-            (Tickets, Contacts) => {
-                Box::new(world.contact_of_ticket(index).into_iter().map(with(&[16])))
-            }
-            (Contacts, Tickets) => Box::new(world.tickets_of_contact(index).map(with(&[15]))),
-            _ => Box::new(std::iter::empty()),
-        }
+        let ids = self.world.ids(to);
+        let (found, kinds) = self.world.associates(from, index, to);
+        Box::new(found.map(move |index| (ids.id(index), kinds)))
     }
 }
 

@@ -20,6 +20,10 @@ pub struct EmulatorConfig {
     pub deals: u64,
     /// Seeded tickets.
     pub tickets: u64,
+    /// Seeded notes, tasks, calls, meetings and emails together; none without
+    /// contacts. Products, line items, quotes and leads follow from the deals
+    /// and the contacts.
+    pub activities: u64,
     /// What the account is made of.
     pub seed: u64,
     /// How long every answer takes.
@@ -46,7 +50,7 @@ pub struct EmulatorConfig {
     pub search_body_limit: Option<usize>,
     /// Longest path and query, in characters; beyond it the answer is 414.
     pub url_limit: usize,
-    /// Custom properties per object type beside the usual ones.
+    /// Custom properties per object type beside the usual ones, mostly empty.
     pub extra_properties: usize,
     /// What [`Emulator::snapshot`](super::Emulator::snapshot) told of an
     /// account of the same settings: the account goes on from there.
@@ -75,6 +79,7 @@ impl Default for EmulatorConfig {
             companies: 200,
             deals: 300,
             tickets: 50,
+            activities: 200,
             seed: 1,
             latency: Duration::ZERO,
             // A Professional or Enterprise account's private app; section 3

@@ -70,6 +70,7 @@ pub(crate) struct Origin {
     companies: u64,
     deals: u64,
     tickets: u64,
+    activities: u64,
     extra_properties: u64,
     portal_id: u64,
 }
@@ -83,18 +84,20 @@ impl Origin {
             companies: config.companies,
             deals: config.deals,
             tickets: config.tickets,
+            activities: config.activities,
             extra_properties: config.extra_properties as u64,
             portal_id: config.portal_id,
         }
     }
 
-    fn settings(&self) -> [(&'static str, u64); 7] {
+    fn settings(&self) -> [(&'static str, u64); 8] {
         [
             ("seed", self.seed),
             ("contacts", self.contacts),
             ("companies", self.companies),
             ("deals", self.deals),
             ("tickets", self.tickets),
+            ("activities", self.activities),
             ("extra_properties", self.extra_properties),
             ("portal_id", self.portal_id),
         ]
@@ -120,6 +123,7 @@ impl Origin {
             companies: 0,
             deals: 0,
             tickets: 0,
+            activities: 0,
             extra_properties: self.extra_properties as usize,
             ..EmulatorConfig::default()
         };
@@ -447,6 +451,7 @@ impl KeptProperty {
             group,
             options,
             read_only,
+            calculated: _,
             unique,
             custom,
             owner,
@@ -493,6 +498,7 @@ impl KeptProperty {
             Some((_, fresh)) => fresh.make,
             None => return Err(SnapshotError::Unknown(format!("property `{}`", self.name))),
         };
+        let calculated = catalogue.find_any(&self.name).is_some_and(|(_, fresh)| fresh.calculated);
         let plain =
             Property::new(&self.name, self.kind, &self.field_type, &self.group, self.created);
         Ok(Property {
@@ -500,6 +506,7 @@ impl KeptProperty {
             description: self.description,
             options: self.options,
             read_only: self.read_only,
+            calculated: calculated && !self.custom,
             unique: self.unique,
             custom: self.custom,
             owner: self.owner,

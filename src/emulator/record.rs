@@ -3,7 +3,8 @@
 use super::moment;
 use super::schema::{Catalogue, Slot};
 use super::seed::plan::Make;
-use super::seed::world::{Realm, Seeded, World};
+use super::seed::realms::Realm;
+use super::seed::world::{Seeded, World};
 
 /// A moment later than any other: read what is true now.
 pub(crate) const NOW: i64 = i64::MAX;

@@ -9,7 +9,7 @@ use super::moment;
 use super::object_types::ObjectType;
 use super::seed::draw::salt;
 use super::seed::plan::{Kind, Make, Plan};
-use super::seed::plans_of;
+use super::seed::{extras, groups_of, plans_of};
 
 /// Where a property stands in its catalogue. Slots are never reused.
 pub(crate) type Slot = u16;
@@ -39,6 +39,8 @@ pub(crate) struct Property {
     pub(crate) group: String,
     pub(crate) options: Vec<Choice>,
     pub(crate) read_only: bool,
+    /// Whether the service works it out.
+    pub(crate) calculated: bool,
     pub(crate) unique: bool,
     pub(crate) custom: bool,
     /// Whether its values are owner ids.
@@ -72,6 +74,7 @@ impl Property {
             group: group.to_owned(),
             options: Vec::new(),
             read_only: false,
+            calculated: false,
             unique: false,
             custom: true,
             owner: false,
@@ -100,12 +103,14 @@ impl Property {
             label: plan.label.to_owned(),
             options: plan.options.iter().map(choice).collect(),
             read_only: plan.read_only,
+            calculated: plan.calculated,
+            hidden: plan.hidden,
             unique: plan.unique,
             custom: plan.custom,
             owner: matches!(plan.make, Make::Owner(_)),
             form_field: !plan.read_only,
             make: plan.make,
-            ..Self::new(plan.name, plan.kind, plan.field_type, group, born)
+            ..Self::new(plan.name, plan.kind, plan.field_type, plan.group.unwrap_or(group), born)
         }
     }
 
@@ -135,7 +140,7 @@ impl Property {
             "groupName": self.group,
             "options": options,
             "displayOrder": self.display_order,
-            "calculated": self.formula.is_some(),
+            "calculated": self.calculated || self.formula.is_some(),
             "externalOptions": self.owner,
             "archived": self.archived.is_some(),
             "hasUniqueValue": self.unique,
@@ -228,11 +233,23 @@ impl Catalogue {
             }],
             always: [0; 3],
         };
+        let own = catalogue.groups[0].name.clone();
+        let others = groups_of(&object_type.plural).filter(|(name, _)| *name != own);
+        catalogue.groups.extend(others.enumerate().map(|(order, (name, label))| Group {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            display_order: order as i64 + 1,
+            archived: false,
+        }));
         for plan in plans_of(&object_type.plural) {
             catalogue.add(Property::from_plan(&plan, &group, born));
         }
         catalogue.add_missing(object_type, &group, born);
-        catalogue.add_extra(extra, &group, born);
+        let (groups, properties) = extras(extra, born);
+        catalogue.groups.extend(groups);
+        for property in properties {
+            catalogue.add(property);
+        }
         catalogue.always = [object_type.created, object_type.modified, "hs_object_id"]
             .map(|name| catalogue.by_name[name]);
         catalogue
@@ -302,20 +319,6 @@ impl Catalogue {
         if !self.by_name.contains_key(object_type.created) {
             let created = Property::new(object_type.created, Kind::Moment, "date", group, born);
             self.add(Property { custom: false, read_only: true, make: Make::Created, ..created });
-        }
-    }
-
-    fn add_extra(&mut self, extra: usize, group: &str, born: i64) {
-        const KINDS: [(Kind, &str, Make); 4] = [
-            (Kind::Text, "text", Make::Pick(super::seed::REMARK, 20)),
-            (Kind::Number, "number", Make::Whole(100_000, 40)),
-            (Kind::Day, "date", Make::Day(30)),
-            (Kind::Moment, "date", Make::Moment(30)),
-        ];
-        for turn in 0..extra {
-            let (kind, field_type, make) = KINDS[turn % KINDS.len()];
-            let name = format!("custom_field_{turn:03}");
-            self.add(Property { make, ..Property::new(&name, kind, field_type, group, born) });
         }
     }
 }

@@ -8,7 +8,8 @@ use super::record::{NOW, Record, Source, Version, View, depth};
 use super::schema::{Catalogue, Slot};
 use super::seed::draw::{Draw, salt};
 use super::seed::ids::IdSpace;
-use super::seed::world::{Realm, Seeded, World};
+use super::seed::realms::Realm;
+use super::seed::world::{Seeded, World};
 
 /// A change of one property: an empty text clears it.
 pub(crate) type Change = (Slot, String);
@@ -138,7 +139,7 @@ impl Table {
     /// or by change. Whether it does is for the caller to check.
     pub(crate) fn candidates(&self, slot: Slot, value: &str) -> Vec<View<'_>> {
         let told = self.holders.get(&(slot, value.to_owned())).copied();
-        let seeded = self.seeded_holder(slot, value);
+        let seeded = self.seeded_holders(slot, value);
         told.into_iter().chain(seeded).filter_map(|id| self.live(id)).collect()
     }
 
@@ -291,15 +292,18 @@ impl Table {
         }
     }
 
-    fn seeded_holder(&self, slot: Slot, value: &str) -> Option<u64> {
-        let (realm, ids) = self.realm_ids()?;
-        let index = match (realm, self.catalogue.at(slot).name.as_str()) {
-            (Realm::Contacts, "email") => self.world.contact_of_email(value)?,
-            (Realm::Contacts, "app_user_id") => value.strip_prefix("u-")?.parse().ok()?,
-            (Realm::Companies, "account_key") => value.strip_prefix("acct-")?.parse().ok()?,
-            _ => return None,
+    /// Ids of the seeded records that may hold a value of a unique property.
+    fn seeded_holders(&self, slot: Slot, value: &str) -> Vec<u64> {
+        let Some((realm, ids)) = self.realm_ids() else { return Vec::new() };
+        let number = |prefix: &str| value.strip_prefix(prefix).and_then(|rest| rest.parse().ok());
+        let indexes: Vec<u64> = match (realm, self.catalogue.at(slot).name.as_str()) {
+            (Realm::Contacts, "email") => self.world.contacts_of_email(value).collect(),
+            (Realm::Contacts, "app_user_id") => number("u-").into_iter().collect(),
+            (Realm::Companies, "account_key") => number("acct-").into_iter().collect(),
+            _ => Vec::new(),
         };
-        (index < ids.count()).then(|| ids.id(index))
+        let known = indexes.into_iter().filter(|index| *index < ids.count());
+        known.map(|index| ids.id(index)).collect()
     }
 
     fn holds(&self, id: u64, (slot, value): &Change) -> bool {
