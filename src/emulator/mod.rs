@@ -20,6 +20,7 @@ mod control;
 mod errors;
 mod events;
 mod faults;
+mod found;
 mod intake;
 mod journal;
 mod keeping;

@@ -197,6 +197,11 @@ impl View<'_> {
         true
     }
 
+    /// Whether a write has touched a property.
+    pub(crate) fn is_written(&self, slot: Slot) -> bool {
+        self.record.is_some_and(|record| record.version(slot, self.as_of).is_some())
+    }
+
     /// The value of a property.
     pub(crate) fn value(&self, slot: Slot) -> Option<String> {
         let mut value = String::new();

@@ -1,10 +1,12 @@
 //! The properties of one object type.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::found::stamp;
 use super::moment;
 use super::object_types::ObjectType;
 use super::seed::draw::salt;
@@ -212,6 +214,10 @@ impl Group {
 pub(crate) struct Catalogue {
     properties: Vec<Property>,
     by_name: HashMap<String, Slot>,
+    /// What tells this state of the properties from any other.
+    pub(crate) state: u64,
+    /// Each slot's place in the order of names, worked out when first asked.
+    ranks: OnceLock<Vec<u16>>,
     pub(crate) groups: Vec<Group>,
     /// The created, modified and id properties, in that order.
     pub(crate) always: [Slot; 3],
@@ -225,6 +231,8 @@ impl Catalogue {
         let mut catalogue = Self {
             properties: Vec::new(),
             by_name: HashMap::new(),
+            state: stamp(),
+            ranks: OnceLock::new(),
             groups: vec![Group {
                 label: format!("{} information", object_type.singular),
                 name: group.clone(),
@@ -258,12 +266,14 @@ impl Catalogue {
     /// Adds a property; an archived one of that name comes back to life in
     /// its old slot, with its old values.
     pub(crate) fn add(&mut self, property: Property) -> Slot {
+        self.state = stamp();
         if let Some(slot) = self.by_name.get(&property.name) {
             self.properties[usize::from(*slot)] = property;
             return *slot;
         }
         let slot = self.properties.len() as Slot;
         self.by_name.insert(property.name.clone(), slot);
+        self.ranks = OnceLock::new();
         self.properties.push(property);
         slot
     }
@@ -282,6 +292,7 @@ impl Catalogue {
     /// The property of a name, to be changed.
     pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Property> {
         let slot = *self.by_name.get(name)?;
+        self.state = stamp();
         Some(&mut self.properties[usize::from(slot)])
     }
 
@@ -300,9 +311,20 @@ impl Catalogue {
     pub(crate) fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Slot> {
         let known = names.filter_map(|name| self.find(name)).map(|(slot, _)| slot);
         let mut slots: Vec<Slot> = known.chain(self.always).collect();
-        slots.sort_by(|left, right| self.at(*left).name.cmp(&self.at(*right).name));
+        let ranks = self.ranks.get_or_init(|| self.rank());
+        slots.sort_unstable_by_key(|slot| ranks[usize::from(*slot)]);
         slots.dedup();
         slots
+    }
+
+    fn rank(&self) -> Vec<u16> {
+        let mut order: Vec<Slot> = (0..self.properties.len() as Slot).collect();
+        order.sort_unstable_by(|left, right| self.at(*left).name.cmp(&self.at(*right).name));
+        let mut ranks = vec![0; order.len()];
+        for (rank, slot) in order.into_iter().enumerate() {
+            ranks[usize::from(slot)] = rank as u16;
+        }
+        ranks
     }
 
     fn add_missing(&mut self, object_type: &ObjectType, group: &str, born: i64) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use super::found::{Memory, stamp};
 use super::object_types::ObjectType;
 use super::record::{NOW, Record, Source, Version, View, depth};
 use super::schema::{Catalogue, Slot};
@@ -27,6 +28,12 @@ pub(crate) struct Table {
     /// still has it is for the reader to check.
     holders: HashMap<(Slot, String), u64>,
     next_id: u64,
+    /// What tells the present state of the records from any other.
+    state: u64,
+    /// When the last change was made, whether or not it shows in a modified
+    /// date.
+    latest: i64,
+    pub(crate) memory: Memory,
     /// (modified, index) of every seeded record, made when first searched.
     seeded_modified: Arc<OnceLock<Vec<(i64, u32)>>>,
 }
@@ -56,6 +63,9 @@ impl Table {
             touched: BTreeSet::new(),
             holders: HashMap::new(),
             next_id,
+            state: stamp(),
+            latest: i64::MIN,
+            memory: Memory::default(),
             seeded_modified: Arc::default(),
         }
     }
@@ -174,6 +184,7 @@ impl Table {
             Record { born: Some(born), touches: vec![modified], versions, ..Record::default() };
         self.changed.insert(id, record);
         self.touched.insert((modified, id));
+        self.changed_at(modified.max(born));
         self.next_id = self.next_id.max(id + 1);
     }
 
@@ -187,6 +198,7 @@ impl Table {
         source: Source,
         touch: bool,
     ) {
+        self.changed_at(at);
         let before: Vec<bool> = changes.iter().map(|change| self.holds(id, change)).collect();
         let depth = depth(&self.object_type.plural);
         let record = self.changed_record(id);
@@ -252,6 +264,12 @@ impl Table {
         self.touched = changed.iter().filter_map(last).collect();
         let above = changed.keys().next_back().map_or(0, |id| id.saturating_add(1));
         self.next_id = self.next_id.max(next_id).max(above);
+        let moments = changed.values().flat_map(|record| {
+            let versions = record.versions.iter().map(|version| version.at);
+            versions.chain(record.touches.last().copied()).chain(record.archived)
+        });
+        let latest = moments.max().unwrap_or(i64::MIN);
+        self.changed_at(latest);
         self.changed = changed;
         self.holders = holders;
     }
@@ -259,6 +277,17 @@ impl Table {
     /// How many records have been changed or created.
     pub(crate) fn changed_count(&self) -> usize {
         self.changed.len()
+    }
+
+    /// The state of records and properties, if it looks the same at every
+    /// moment from this one on.
+    pub(crate) fn settled(&self, as_of: i64) -> Option<[u64; 2]> {
+        (self.latest <= as_of).then_some([self.state, self.catalogue.state])
+    }
+
+    fn changed_at(&mut self, at: i64) {
+        self.state = stamp();
+        self.latest = self.latest.max(at);
     }
 
     fn compose<'a>(
@@ -317,6 +346,7 @@ impl Table {
     }
 
     fn touch(&mut self, id: u64, at: i64) {
+        self.changed_at(at);
         let record = self.changed_record(id);
         let before = record.touches.last().copied();
         record.touch(at);

@@ -27,6 +27,11 @@ impl Kind {
         }
     }
 
+    /// Whether seeded values may hold what JSON has to escape.
+    pub(crate) fn needs_escapes(self) -> bool {
+        matches!(self, Self::Text | Self::Choice)
+    }
+
     /// The kind of a wire text.
     pub(crate) fn of_wire(text: &str) -> Option<Self> {
         let all = [Self::Text, Self::Number, Self::Flag, Self::Choice, Self::Day, Self::Moment];

@@ -148,11 +148,9 @@ impl World {
 
     /// Records come into being one after the other over the years.
     fn created(&self, realm: Realm, index: u64, draw: Draw) -> i64 {
-        let count = self.ids(realm).count().max(1) as i128;
-        let span = i128::from(EPOCH - START);
-        let slot = (span / count).max(1);
-        let jitter = i128::from(draw.of_property(salt("created")).below(slot as u64));
-        START + (span * i128::from(index) / count + jitter) as i64
+        let slot = ((EPOCH - START) as u64 / self.count(realm).max(1)).max(1);
+        let jitter = draw.of_property(salt("created")).below(slot);
+        (START + (slot * index + jitter) as i64).min(EPOCH - 1)
     }
 }
 
