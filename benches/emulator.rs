@@ -41,7 +41,9 @@ fn main() -> io::Result<()> {
     emulator.run("batch read, 600 properties", time, |ids, _| batch_read(ids, &names))?;
     let names = quoted(&many[..60.min(many.len())]);
     emulator.run("batch read, 60 properties", time, |ids, _| batch_read(ids, &names))?;
-    emulator.run("search by id, 60 properties", time, |ids, _| search_ids(ids, &names))?;
+    // A search body holds no more than 3,000 characters.
+    let fewer = quoted(&many[..30.min(many.len())]);
+    emulator.run("search by id, 30 properties", time, |ids, _| search_ids(ids, &fewer))?;
     emulator.run("search since, 60 properties", time, |ids, _| search_since(ids, &names))?;
     emulator.report_size()
 }

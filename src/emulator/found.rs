@@ -34,9 +34,13 @@ pub(crate) struct Memory(Arc<Mutex<VecDeque<(Question, Option<(u64, Ids)>)>>>);
 impl Memory {
     /// How many there were, and those that were kept.
     pub(crate) fn recall(&self, question: &Question) -> Option<(u64, Ids)> {
-        let searches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = searches.iter().find(|(known, _)| known == question)?;
-        found.1.clone()
+        let mut searches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = searches.iter().position(|(known, _)| known == question)?;
+        // What is asked for often is forgotten last.
+        let recent = searches.remove(at)?;
+        let found = recent.1.clone();
+        searches.push_back(recent);
+        found
     }
 
     /// Whether the question has been put before; from now on it has.
@@ -101,7 +105,9 @@ mod tests {
             memory.remember(question(1, &turn.to_string()), 1, ids);
         }
         assert_eq!(memory.recall(&question(1, "90")), None);
+        assert!(memory.recall(&question(1, "96")).is_some());
+        memory.remember(question(1, "100"), 1, Arc::new(vec![0; IDS / 4]));
+        assert!(memory.recall(&question(1, "96")).is_some(), "it was asked for last");
         assert!(memory.recall(&question(1, "99")).is_some());
-        assert!(memory.recall(&question(1, "97")).is_some());
     }
 }

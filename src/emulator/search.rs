@@ -198,9 +198,11 @@ impl Account {
         if let Some(known) = table.memory.recall(&whole) {
             return known;
         }
-        let mut ids = self.matching_above(at, groups, query, state);
-        let total = ids.len() as u64;
-        if let Some((slot, descending)) = sort {
+        let [.., id] = table.catalogue.always;
+        let by_id = sort.is_none_or(|sort| sort == (id, false));
+        let most = if by_id { WALL as usize } else { usize::MAX };
+        let (total, mut ids) = self.matching_above(at, groups, query, state, most);
+        if let Some((slot, descending)) = sort.filter(|_| !by_id) {
             sort_by(&mut ids, table, as_of, slot, descending);
         }
         ids.truncate(WALL as usize);
@@ -210,23 +212,28 @@ impl Account {
     }
 
     /// As [`Self::matching`]. Of searches that differ in nothing but the id
-    /// they begin at, only the first two look at the records.
+    /// they begin at, only the first two look at the records. Tells how many
+    /// match and gives the first of them.
     fn matching_above(
         &self,
         at: TypeAt,
         mut groups: Vec<Vec<Filter>>,
         query: Option<&str>,
         state: [u64; 2],
-    ) -> Vec<u64> {
+        most: usize,
+    ) -> (u64, Vec<u64>) {
         let table = &self.tables[at];
         let [.., id] = table.catalogue.always;
         let above = match groups.as_mut_slice() {
             [group] => take_lower_bound(group, id),
             _ => None,
         };
-        let Some((above, taken)) = above else { return self.matching(at, &groups, query) };
+        let first = |ids: &[u64]| (ids.len() as u64, ids[..ids.len().min(most)].to_vec());
+        let Some((above, taken)) = above else {
+            return first(&self.matching(at, &groups, query));
+        };
         let rest = Question { state, text: format!("{groups:?} {query:?}") };
-        let from = |ids: &[u64]| ids[ids.partition_point(|id| (*id as f64) < above)..].to_vec();
+        let from = |ids: &[u64]| first(&ids[ids.partition_point(|id| (*id as f64) < above)..]);
         if let Some((_, ids)) = table.memory.recall(&rest) {
             return from(&ids);
         }
@@ -237,7 +244,7 @@ impl Account {
             return found;
         }
         groups[0].push(taken);
-        self.matching(at, &groups, query)
+        first(&self.matching(at, &groups, query))
     }
 
     /// Ids of all records that match as the index knows them, ascending.
