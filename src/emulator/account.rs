@@ -11,6 +11,7 @@ use super::clock::{self, Clock};
 use super::computed::Era;
 use super::config::EmulatorConfig;
 use super::events::Events;
+use super::keeping::Origin;
 use super::lists::List;
 use super::object_types::ObjectType;
 use super::people::{Owner, owners};
@@ -63,6 +64,8 @@ pub(crate) struct Account {
     pub(crate) stale: BTreeSet<(TypeAt, u64)>,
     /// Who hears of changes; copies of the account share it.
     pub(crate) hooks: Arc<Hub>,
+    /// What a fresh account of this one's settings is made of.
+    pub(crate) origin: Origin,
     next_list: u64,
     dice: Dice,
 }
@@ -110,6 +113,7 @@ impl Account {
             blocked_emails: BTreeSet::new(),
             stale: BTreeSet::new(),
             hooks: Arc::new(Hub::new(config)),
+            origin: Origin::of(config),
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };
@@ -117,6 +121,25 @@ impl Account {
             account.refresh_stage_options(at);
         }
         account
+    }
+
+    /// Puts a fresh account's contents in place of these; settings and the
+    /// clock stay.
+    pub(crate) fn begin_again(&mut self, origin: &Origin) {
+        let fresh = Self::new(&origin.config(), self.time_zone);
+        self.world = fresh.world;
+        self.tables = fresh.tables;
+        self.owners = fresh.owners;
+        self.pipelines = fresh.pipelines;
+        self.associations = fresh.associations;
+        self.lists = fresh.lists;
+        self.archived_lists = fresh.archived_lists;
+        self.events = fresh.events;
+        self.blocked_emails = fresh.blocked_emails;
+        self.stale = fresh.stale;
+        self.origin = fresh.origin;
+        self.next_list = fresh.next_list;
+        self.dice = fresh.dice;
     }
 
     /// The plural name of an object type.

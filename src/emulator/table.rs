@@ -233,6 +233,7 @@ impl Table {
 
     /// Forgets what records hold of a property.
     pub(crate) fn forget(&mut self, slot: Slot) {
+        self.state = stamp();
         for record in self.changed.values_mut() {
             record.versions.retain(|version| version.slot != slot);
         }

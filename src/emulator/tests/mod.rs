@@ -16,6 +16,7 @@ mod pipelines;
 mod properties;
 mod schemas;
 mod search;
+mod seed;
 mod tls;
 mod types;
 mod webhooks;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Control, Emulator, EmulatorConfig, Values};
+use super::{Control, Emulator, EmulatorConfig, Sowing, Values};
 
 /// An emulator and a plain client.
 struct Probe {
