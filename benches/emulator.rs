@@ -31,25 +31,32 @@ fn main() -> io::Result<()> {
     let emulator = Emulator::start(contacts)?;
     emulator.first_searches()?;
     let names = emulator.property_names()?;
-    let (sixty, many) = (names[..60.min(names.len())].join(","), &names[..600.min(names.len())]);
+    let sixty = spread(&names, 60);
     let time = Duration::from_secs(seconds);
 
     emulator.run("list, default properties", time, |ids, _| list(ids, ""))?;
-    emulator.run("list, 60 properties", time, |ids, _| list(ids, &sixty))?;
+    emulator.run("list, 60 properties", time, |ids, _| list(ids, &sixty.join(",")))?;
     // Longer lists do not fit a URL, neither here nor at HubSpot.
-    let names = quoted(many);
-    emulator.run("batch read, 600 properties", time, |ids, _| batch_read(ids, &names))?;
-    let names = quoted(&many[..60.min(many.len())]);
-    emulator.run("batch read, 60 properties", time, |ids, _| batch_read(ids, &names))?;
+    let most = quoted(&spread(&names, 600));
+    emulator.run("batch read, 600 properties", time, |ids, _| batch_read(ids, &most))?;
+    let quoted_sixty = quoted(&sixty);
+    emulator.run("batch read, 60 properties", time, |ids, _| batch_read(ids, &quoted_sixty))?;
     // A search body holds no more than 3,000 characters.
-    let fewer = quoted(&many[..30.min(many.len())]);
+    let fewer = quoted(&spread(&names, 30));
     emulator.run("search by id, 30 properties", time, |ids, _| search_ids(ids, &fewer))?;
-    emulator.run("search since, 60 properties", time, |ids, _| search_since(ids, &names))?;
+    emulator.run("search since, 60 properties", time, |ids, _| search_since(ids, &quoted_sixty))?;
     emulator.report_size()
 }
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Some of the names, from all over the list: standard and custom, full and
+/// empty.
+fn spread(names: &[String], many: usize) -> Vec<String> {
+    let many = many.min(names.len());
+    (0..many).map(|turn| names[turn * names.len() / many].clone()).collect()
 }
 
 fn quoted(names: &[String]) -> String {
