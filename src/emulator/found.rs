@@ -27,9 +27,13 @@ pub(crate) struct Question {
 /// The ids that a search found, in its order.
 pub(crate) type Ids = Arc<Vec<u64>>;
 
+/// A search, and how many there were with those that were kept; none if it was
+/// only asked.
+type Search = (Question, Option<(u64, Ids)>);
+
 /// The memory. Clones share it: states tell accounts apart.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(Arc<Mutex<VecDeque<(Question, Option<(u64, Ids)>)>>>);
+pub(crate) struct Memory(Arc<Mutex<VecDeque<Search>>>);
 
 impl Memory {
     /// How many there were, and those that were kept.
@@ -67,7 +71,7 @@ impl Memory {
         // What was found in a state that is gone is of no use to anybody.
         searches.retain(|(known, _)| *known != question && known.state == question.state);
         searches.push_back((question, found));
-        let size = |searches: &VecDeque<(Question, Option<(u64, Ids)>)>| -> usize {
+        let size = |searches: &VecDeque<Search>| -> usize {
             searches.iter().filter_map(|(_, found)| Some(found.as_ref()?.1.len())).sum()
         };
         while searches.len() > SEARCHES || size(&searches) > IDS {

@@ -427,7 +427,7 @@ async fn an_account_begins_again() {
     let path = "/crm/v3/objects/contacts/new@x.example?idProperty=email";
     assert_eq!(revived.get(path).await.status, 200);
     let refused = Emulator::start(EmulatorConfig { restore: Some(kept), ..after }).await;
-    let error = refused.err().expect("another account's snapshot");
+    let error = refused.expect_err("another account's snapshot");
     let setting = |error| match error {
         crate::emulator::EmulatorError::Snapshot(SnapshotError::OtherSettings {
             setting, ..
