@@ -63,7 +63,7 @@ pub(super) fn push_chance(
                 out.push_str(";2");
             }
         }
-        Make::Rough(_) => push_rough(value, property.custom, out),
+        Make::Rough(_) => push_rough(value, property, out),
         Make::Flag(_) => out.push_str(if value.chance(50) { "true" } else { "false" }),
         Make::Day(_) => match edge(property, value) {
             Some(edge) => moment::push_day(out, edge),
@@ -160,7 +160,7 @@ fn push_decimal(draw: Draw, limit: u64, out: &mut String) {
 /// Numbers as the wire shows them (recorded: full binary expansions, zeros at
 /// the end) and as imports leave them: more digits than a float holds, and in
 /// properties that were texts once, no number at all.
-fn push_rough(draw: Draw, custom: bool, out: &mut String) {
+fn push_rough(draw: Draw, property: &Property, out: &mut String) {
     const LONG: [&str; 8] = [
         "9007199254740993",
         "123456789012345678",
@@ -173,9 +173,10 @@ fn push_rough(draw: Draw, custom: bool, out: &mut String) {
     ];
     const NONE: [&str; 5] = ["1;2", "n/a", "12,5", "1.000,00", "ca. 40"];
     match draw.below(200) {
-        0 if custom => out.push_str(draw.of_property(1).pick(&NONE)),
-        0..6 => out.push_str(draw.of_property(1).pick(&LONG)),
-        6..60 => {
+        0 if property.custom => out.push_str(draw.of_property(1).pick(&NONE)),
+        // The service's own arithmetic makes no such numbers.
+        0..6 if !property.read_only => out.push_str(draw.of_property(1).pick(&LONG)),
+        0..60 => {
             // A float of few digits, written out in full.
             let thousandths = draw.of_property(1).below(1_000) as f64 / 1_000.0;
             let _ = std::fmt::Write::write_fmt(out, format_args!("{thousandths:.55}"));
