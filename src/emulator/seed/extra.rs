@@ -98,6 +98,9 @@ const ENDINGS: [Ending; 24] = [
 /// Of ten properties one is full, two are in use, the rest was once.
 const FILLED: [u8; 12] = [100, 60, 40, 15, 8, 5, 3, 2, 1, 1, 0, 0];
 
+/// Options of most properties that have many.
+const MANY: u64 = 40;
+
 const GROUPS: [(&str, &str); 5] = [
     ("erp_sync", "ERP sync"),
     ("sales_custom", "Sales (custom)"),
@@ -145,7 +148,13 @@ fn extra(turn: usize, born: i64) -> Property {
         description: String::new(),
         hidden: draw.of_property(100 + number).chance(3),
     };
-    let mut options: Vec<Choice> = (0..ending.options).map(choice).collect();
+    // Very many options are the exception among properties that could have
+    // them.
+    let many = match draw.of_property(7).chance(20) {
+        true => ending.options,
+        false => ending.options.min(MANY),
+    };
+    let mut options: Vec<Choice> = (0..many).map(choice).collect();
     if ending.kind == Kind::Flag {
         options = vec![flag("true", "Yes"), flag("false", "No")];
     }
