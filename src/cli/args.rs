@@ -223,6 +223,12 @@ pub(super) struct EmulatorArgs {
     /// Tickets to seed
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) tickets: u64,
+    /// Notes, tasks, calls, meetings and emails to seed, together
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(super) activities: u64,
+    /// Custom properties per object type, mostly empty
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) properties: usize,
     /// The seed everything is made from
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(super) seed: u64,

@@ -11,6 +11,7 @@ use super::clock::{self, Clock};
 use super::computed::Era;
 use super::config::EmulatorConfig;
 use super::events::Events;
+use super::keeping::Origin;
 use super::lists::List;
 use super::object_types::ObjectType;
 use super::people::{Owner, owners};
@@ -18,7 +19,8 @@ use super::pipelines::{Pipeline, standard};
 use super::rules::Rules;
 use super::schema::{Catalogue, Choice, Slot};
 use super::seed::draw::{Draw, salt};
-use super::seed::world::{Population, Realm, World};
+use super::seed::realms::Population;
+use super::seed::world::World;
 use super::table::Table;
 use super::webhooks::Hub;
 
@@ -66,6 +68,8 @@ pub(crate) struct Account {
     pub(crate) stale: BTreeSet<(TypeAt, u64)>,
     /// Who hears of changes; copies of the account share it.
     pub(crate) hooks: Arc<Hub>,
+    /// What a fresh account of this one's settings is made of.
+    pub(crate) origin: Origin,
     next_list: u64,
     dice: Dice,
 }
@@ -79,6 +83,7 @@ impl Account {
             companies: config.companies,
             deals: config.deals,
             tickets: config.tickets,
+            activities: config.activities,
         };
         let owner_ids = owners.iter().map(|owner| owner.id.to_string()).collect();
         let world = Arc::new(World::new(config.seed, population, owner_ids));
@@ -112,6 +117,7 @@ impl Account {
             blocked_emails: BTreeSet::new(),
             stale: BTreeSet::new(),
             hooks: Arc::new(Hub::new(config)),
+            origin: Origin::of(config),
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };
@@ -146,6 +152,25 @@ impl Account {
             }
             table.import(id, values, owner.created, owner.updated);
         }
+    }
+
+    /// Puts a fresh account's contents in place of these; settings and the
+    /// clock stay.
+    pub(crate) fn begin_again(&mut self, origin: &Origin) {
+        let fresh = Self::new(&origin.config(), self.time_zone);
+        self.world = fresh.world;
+        self.tables = fresh.tables;
+        self.owners = fresh.owners;
+        self.pipelines = fresh.pipelines;
+        self.associations = fresh.associations;
+        self.lists = fresh.lists;
+        self.archived_lists = fresh.archived_lists;
+        self.events = fresh.events;
+        self.blocked_emails = fresh.blocked_emails;
+        self.stale = fresh.stale;
+        self.origin = fresh.origin;
+        self.next_list = fresh.next_list;
+        self.dice = fresh.dice;
     }
 
     /// The plural name of an object type.
@@ -275,38 +300,9 @@ impl Account {
         let Some(index) = self.world.ids(from).index_of(id) else {
             return Box::new(std::iter::empty());
         };
-        self.seeded_pairs(from, index, to)
-    }
-
-    fn seeded_pairs(
-        &self,
-        from: Realm,
-        index: u64,
-        to: Realm,
-    ) -> Box<dyn Iterator<Item = (u64, &'static [u32])> + '_> {
-        use Realm::{Companies, Contacts, Deals, Tickets};
-        let world = &self.world;
-        let ids = world.ids(to);
-        let with = move |kinds: &'static [u32]| move |index: u64| (ids.id(index), kinds);
-        match (from, to) {
-            (Contacts, Companies) => {
-                Box::new(world.company_of_contact(index).into_iter().map(with(&[1, 279])))
-            }
-            (Companies, Contacts) => {
-                Box::new(world.contacts_of_company(index).map(with(&[2, 280])))
-            }
-            (Contacts, Deals) => Box::new(world.deals_of_contact(index).map(with(&[4]))),
-            (Deals, Contacts) => Box::new(world.contacts_of_deal(index).map(with(&[3]))),
-            (Deals, Companies) => {
-                Box::new(world.company_of_deal(index).into_iter().map(with(&[5, 341])))
-            }
-            (Companies, Deals) => Box::new(world.deals_of_company(index).map(with(&[6, 342]))),
-            (Tickets, Contacts) => {
-                Box::new(world.contact_of_ticket(index).into_iter().map(with(&[16])))
-            }
-            (Contacts, Tickets) => Box::new(world.tickets_of_contact(index).map(with(&[15]))),
-            _ => Box::new(std::iter::empty()),
-        }
+        let ids = self.world.ids(to);
+        let (found, kinds) = self.world.associates(from, index, to);
+        Box::new(found.map(move |index| (ids.id(index), kinds)))
     }
 }
 

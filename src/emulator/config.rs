@@ -23,6 +23,10 @@ pub struct EmulatorConfig {
     pub deals: u64,
     /// Seeded tickets.
     pub tickets: u64,
+    /// Seeded notes, tasks, calls, meetings and emails together; none without
+    /// contacts. Products, line items, quotes and leads follow from the deals
+    /// and the contacts.
+    pub activities: u64,
     /// What the account is made of.
     pub seed: u64,
     /// How long answers take.
@@ -55,7 +59,7 @@ pub struct EmulatorConfig {
     pub search_body_limit: Option<usize>,
     /// Longest path and query, in characters; beyond it the answer is 414.
     pub url_limit: usize,
-    /// Custom properties per object type beside the usual ones.
+    /// Custom properties per object type beside the usual ones, mostly empty.
     pub extra_properties: usize,
     /// Rules of the account's own, and readings of unclear ones.
     pub rules: Rules,
@@ -86,6 +90,7 @@ impl Default for EmulatorConfig {
             companies: 200,
             deals: 300,
             tickets: 50,
+            activities: 200,
             seed: 1,
             latency: Latency::NONE,
             // A Professional or Enterprise account's private app; section 3

@@ -29,7 +29,10 @@ use super::webhooks::Hand;
 use super::write;
 
 mod edge;
+mod seed;
 mod webhooks;
+
+pub use seed::Sowing;
 
 /// Where control calls live.
 pub(crate) const PREFIX: &str = "/_emulator";
@@ -272,6 +275,7 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         (_, ["clock"]) => clock_call(shared, call),
         (_, ["limits"]) => limits(shared, call),
         (_, ["faults"]) => faults(shared, call),
+        ("GET" | "POST", ["seed"]) => seed::seed(shared, call),
         (_, ["rules"]) => rules::rules(shared, call),
         (_, ["webhooks", rest @ ..]) => webhooks::serve(shared, call, rest),
         (_, ["credentials"]) => credentials::credentials(shared, call),

@@ -16,6 +16,7 @@ use super::account::Account;
 use super::associations::{self, TypeAt};
 use super::clock::Clock;
 use super::config::EmulatorConfig;
+use super::control::Sowing;
 use super::events::Events;
 use super::lists::{List, Processing};
 use super::object_types::{Custom, ObjectType};
@@ -70,6 +71,7 @@ pub(crate) struct Origin {
     companies: u64,
     deals: u64,
     tickets: u64,
+    activities: u64,
     extra_properties: u64,
     portal_id: u64,
 }
@@ -83,18 +85,20 @@ impl Origin {
             companies: config.companies,
             deals: config.deals,
             tickets: config.tickets,
+            activities: config.activities,
             extra_properties: config.extra_properties as u64,
             portal_id: config.portal_id,
         }
     }
 
-    fn settings(&self) -> [(&'static str, u64); 7] {
+    fn settings(&self) -> [(&'static str, u64); 8] {
         [
             ("seed", self.seed),
             ("contacts", self.contacts),
             ("companies", self.companies),
             ("deals", self.deals),
             ("tickets", self.tickets),
+            ("activities", self.activities),
             ("extra_properties", self.extra_properties),
             ("portal_id", self.portal_id),
         ]
@@ -114,32 +118,69 @@ impl Origin {
     /// A fresh account with the same properties, and without records, which
     /// properties do not depend on.
     fn without_records(&self) -> Account {
-        let config = EmulatorConfig {
-            seed: self.seed,
-            contacts: 0,
-            companies: 0,
-            deals: 0,
-            tickets: 0,
-            extra_properties: self.extra_properties as usize,
-            ..EmulatorConfig::default()
+        let none = Sowing {
+            contacts: Some(0),
+            companies: Some(0),
+            deals: Some(0),
+            tickets: Some(0),
+            activities: Some(0),
+            ..Sowing::default()
         };
-        Account::new(&config, Tz::UTC)
+        Account::new(&self.sown(&none).config(), Tz::UTC)
+    }
+
+    /// The settings that make such an account.
+    pub(crate) fn config(&self) -> EmulatorConfig {
+        EmulatorConfig {
+            seed: self.seed,
+            contacts: self.contacts,
+            companies: self.companies,
+            deals: self.deals,
+            tickets: self.tickets,
+            activities: self.activities,
+            extra_properties: self.extra_properties as usize,
+            portal_id: self.portal_id,
+            ..EmulatorConfig::default()
+        }
+    }
+
+    /// The same but for what is said.
+    pub(crate) fn sown(&self, sowing: &Sowing) -> Self {
+        Self {
+            seed: sowing.seed.unwrap_or(self.seed),
+            contacts: sowing.contacts.unwrap_or(self.contacts),
+            companies: sowing.companies.unwrap_or(self.companies),
+            deals: sowing.deals.unwrap_or(self.deals),
+            tickets: sowing.tickets.unwrap_or(self.tickets),
+            activities: sowing.activities.unwrap_or(self.activities),
+            extra_properties: sowing.properties.unwrap_or(self.extra_properties),
+            portal_id: self.portal_id,
+        }
+    }
+
+    /// A setting beyond what an account can be made of, and how far that goes:
+    /// records are counted in 32 bits, properties in 16.
+    pub(crate) fn too_large(&self) -> Option<(&'static str, u64)> {
+        const RECORDS: u64 = 100_000_000;
+        const PROPERTIES: u64 = 10_000;
+        let sizes = [self.contacts, self.companies, self.deals, self.tickets, self.activities];
+        let names = ["contacts", "companies", "deals", "tickets", "activities"];
+        let records = names.into_iter().zip(sizes).find(|(_, size)| *size > RECORDS);
+        let records = records.map(|(name, _)| (name, RECORDS));
+        let properties = self.extra_properties > PROPERTIES;
+        records.or(properties.then_some(("properties", PROPERTIES)))
     }
 }
 
 /// The account as JSON.
-pub(crate) fn keep(account: &Account, origin: &Origin) -> Vec<u8> {
-    let kept = KeptAccount::of(account, origin.clone());
+pub(crate) fn keep(account: &Account) -> Vec<u8> {
+    let kept = KeptAccount::of(account, account.origin.clone());
     serde_json::to_vec(&kept).expect("texts and numbers under text keys are JSON")
 }
 
 /// Makes a fresh account what [`keep`] was given. After an error the account
 /// is of no use.
-pub(crate) fn restore(
-    account: &mut Account,
-    origin: &Origin,
-    bytes: &[u8],
-) -> Result<(), SnapshotError> {
+pub(crate) fn restore(account: &mut Account, bytes: &[u8]) -> Result<(), SnapshotError> {
     #[derive(Deserialize)]
     struct Head {
         format: u32,
@@ -150,7 +191,7 @@ pub(crate) fn restore(
         return Err(SnapshotError::Format(head.format));
     }
     let kept: KeptAccount = serde_json::from_slice(bytes).map_err(SnapshotError::Unreadable)?;
-    origin.check(&kept.origin)?;
+    account.origin.check(&kept.origin)?;
     kept.restore(account)
 }
 
@@ -452,6 +493,7 @@ impl KeptProperty {
             group,
             options,
             read_only,
+            calculated: _,
             unique,
             custom,
             owner,
@@ -498,6 +540,7 @@ impl KeptProperty {
             Some((_, fresh)) => fresh.make,
             None => return Err(SnapshotError::Unknown(format!("property `{}`", self.name))),
         };
+        let calculated = catalogue.find_any(&self.name).is_some_and(|(_, fresh)| fresh.calculated);
         let plain =
             Property::new(&self.name, self.kind, &self.field_type, &self.group, self.created);
         Ok(Property {
@@ -505,6 +548,7 @@ impl KeptProperty {
             description: self.description,
             options: self.options,
             read_only: self.read_only,
+            calculated: calculated && !self.custom,
             unique: self.unique,
             custom: self.custom,
             owner: self.owner,

@@ -21,6 +21,7 @@ mod errors;
 mod events;
 mod faults;
 mod formulas;
+mod found;
 mod gateway;
 mod intake;
 mod journal;
@@ -73,7 +74,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use config::EmulatorConfig;
-pub use control::{Control, ControlError, Values};
+pub use control::{Control, ControlError, Sowing, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall, TokenCalls};
 pub use keeping::SnapshotError;
@@ -90,7 +91,6 @@ pub use webhooks::{
 };
 
 use account::Account;
-use keeping::Origin;
 use recorder::Recorder;
 use shared::Shared;
 
@@ -128,7 +128,6 @@ pub struct Emulator {
     port: u16,
     ca_file: Option<PathBuf>,
     control: Control,
-    origin: Origin,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     courier: JoinHandle<()>,
@@ -141,7 +140,6 @@ impl Emulator {
         let bind_error = |source| EmulatorError::Bind { port: config.port, source };
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(bind_error)?;
         let port = listener.local_addr().map_err(bind_error)?.port();
-        let origin = Origin::of(&config);
         let mut shared = Shared::new(&config, time_zone);
         shared.recorder = config.record.as_deref().map(Recorder::open).transpose()?;
         let tls = config.tls.as_deref().map(tls::prepare).transpose()?;
@@ -149,7 +147,7 @@ impl Emulator {
         shared.tls = tls;
         let shared = Arc::new(shared);
         if let Some(bytes) = &config.restore {
-            keeping::restore(&mut shared.write(), &origin, bytes)?;
+            keeping::restore(&mut shared.write(), bytes)?;
         }
         let control = Control { shared: shared.clone() };
         if let Some(app) = &config.webhooks {
@@ -158,7 +156,7 @@ impl Emulator {
         let (stop, stopped) = watch::channel(false);
         let courier = tokio::spawn(webhooks::run(shared.clone(), stopped.clone()));
         let server = tokio::spawn(transport::run(listener, shared, stopped));
-        Ok(Self { port, ca_file, control, origin, stop, server, courier })
+        Ok(Self { port, ca_file, control, stop, server, courier })
     }
 
     /// Where it listens, `http://127.0.0.1:PORT`.
@@ -188,7 +186,7 @@ impl Emulator {
     /// the call log, webhooks, tokens, and what settings govern are not part of
     /// it.
     pub fn snapshot(&self) -> Vec<u8> {
-        keeping::keep(&self.control.shared.read(), &self.origin)
+        keeping::keep(&self.control.shared.read())
     }
 
     /// Stops listening, cuts what is in flight, and waits until that is done.

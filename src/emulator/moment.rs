@@ -10,11 +10,12 @@ pub(crate) const DAY: i64 = 86_400_000;
 
 /// Appends `2024-08-15T17:09:13.648Z`: always three digits of a second.
 pub(crate) fn push_exact(out: &mut String, millis: i64) {
-    push_seconds(out, millis);
+    let Some(mut text) = stamp(millis) else { return push_far(out, millis, true) };
     let fraction = millis.rem_euclid(1000) as u64;
-    out.push('.');
-    push_padded(out, fraction, 3);
-    out.push('Z');
+    text[19] = b'.';
+    put(&mut text[20..23], fraction);
+    text[23] = b'Z';
+    push_ascii(out, &text);
 }
 
 /// Appends a property value: as [`push_exact`], but a zero fraction is left
@@ -23,12 +24,16 @@ pub(crate) fn push_trimmed(out: &mut String, millis: i64) {
     if millis.rem_euclid(1000) != 0 {
         return push_exact(out, millis);
     }
-    push_seconds(out, millis);
-    out.push('Z');
+    let Some(mut text) = stamp(millis) else { return push_far(out, millis, false) };
+    text[19] = b'Z';
+    push_ascii(out, &text[..20]);
 }
 
 /// Appends the calendar day, `2024-08-15`.
 pub(crate) fn push_day(out: &mut String, millis: i64) {
+    if let Some(text) = stamp(millis) {
+        return push_ascii(out, &text[..10]);
+    }
     let (year, month, day) = civil(millis.div_euclid(DAY));
     push_padded(out, year.max(0) as u64, 4);
     out.push('-');
@@ -71,15 +76,44 @@ pub(crate) fn parse_day(text: &str) -> Option<i64> {
     Some(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
-fn push_seconds(out: &mut String, millis: i64) {
+/// `2024-08-15T17:09:13` and five bytes of room; none beyond four digits of a
+/// year.
+fn stamp(millis: i64) -> Option<[u8; 24]> {
+    let mut text = *b"0000-00-00T00:00:00     ";
+    let (year, month, day) = civil(millis.div_euclid(DAY));
+    put(&mut text[..4], u64::try_from(year).ok().filter(|year| *year < 10_000)?);
+    put(&mut text[5..7], month);
+    put(&mut text[8..10], day);
+    let second = millis.rem_euclid(DAY) as u64 / 1000;
+    put(&mut text[11..13], second / 3600);
+    put(&mut text[14..16], second / 60 % 60);
+    put(&mut text[17..19], second % 60);
+    Some(text)
+}
+
+/// Writes a number into digits that it fits.
+fn put(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// A time whose year has not four digits.
+fn push_far(out: &mut String, millis: i64, exact: bool) {
     push_day(out, millis);
-    let second = millis.div_euclid(1000).rem_euclid(86_400) as u64;
+    let second = millis.rem_euclid(DAY) as u64 / 1000;
     out.push('T');
     push_padded(out, second / 3600, 2);
     out.push(':');
     push_padded(out, second / 60 % 60, 2);
     out.push(':');
     push_padded(out, second % 60, 2);
+    if exact {
+        out.push('.');
+        push_padded(out, millis.rem_euclid(1000) as u64, 3);
+    }
+    out.push('Z');
 }
 
 fn push_padded(out: &mut String, number: u64, width: usize) {
@@ -91,7 +125,12 @@ fn push_padded(out: &mut String, number: u64, width: usize) {
         digits[start] = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend(digits[start..].iter().map(|digit| *digit as char));
+    push_ascii(out, &digits[start..]);
+}
+
+/// Appends at once what is known to be text.
+fn push_ascii(out: &mut String, bytes: &[u8]) {
+    out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
 }
 
 /// Appends a decimal number.

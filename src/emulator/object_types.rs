@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::seed::world::Realm;
+use super::seed::realms::Realm;
 
 /// What an object type is, apart from its records.
 #[derive(Clone, Debug)]
@@ -223,7 +223,7 @@ impl ObjectType {
             default_properties: owned(standard.defaults),
             required: owned(standard.required),
             searchable: owned(standard.searchable),
-            realm: realm(standard.plural),
+            realm: Realm::named(standard.plural),
             custom: None,
         }
     }
@@ -266,15 +266,5 @@ impl ObjectType {
         let mut group: String = self.singular.chars().filter(|letter| *letter != '_').collect();
         group.push_str("information");
         group
-    }
-}
-
-fn realm(plural: &str) -> Option<Realm> {
-    match plural {
-        "contacts" => Some(Realm::Contacts),
-        "companies" => Some(Realm::Companies),
-        "deals" => Some(Realm::Deals),
-        "tickets" => Some(Realm::Tickets),
-        _ => None,
     }
 }

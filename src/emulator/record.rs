@@ -4,7 +4,8 @@ use super::formulas;
 use super::moment;
 use super::schema::{Catalogue, Property, Slot};
 use super::seed::plan::Make;
-use super::seed::world::{Realm, Seeded, World};
+use super::seed::realms::Realm;
+use super::seed::world::{Seeded, World};
 
 /// A moment later than any other: read what is true now.
 pub(crate) const NOW: i64 = i64::MAX;
@@ -209,6 +210,11 @@ impl View<'_> {
             if other.formula.is_some() { None } else { self.value(slot) }
         };
         formulas::evaluate(property.formula.as_deref()?, &lookup)
+    }
+
+    /// Whether a write has touched a property.
+    pub(crate) fn is_written(&self, slot: Slot) -> bool {
+        self.record.is_some_and(|record| record.version(slot, self.as_of).is_some())
     }
 
     /// The value of a property.

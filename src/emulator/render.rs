@@ -4,7 +4,8 @@ use super::account::Account;
 use super::associations::{Kind, TypeAt};
 use super::moment;
 use super::record::View;
-use super::schema::Slot;
+use super::schema::{Catalogue, Slot};
+use super::seed::plan::Make;
 use serde_json::{Value, json};
 
 /// What to show of records beside their envelope.
@@ -28,6 +29,23 @@ pub(crate) struct Extra<'a> {
 }
 
 impl Account {
+    /// Appends records, with commas between them.
+    pub(crate) fn push_records<'a>(
+        &self,
+        at: TypeAt,
+        views: impl Iterator<Item = View<'a>>,
+        shown: &Shown,
+        out: &mut String,
+    ) {
+        let template = Template::of(&self.tables[at].catalogue, shown);
+        for (turn, view) in views.enumerate() {
+            if turn > 0 {
+                out.push(',');
+            }
+            self.push_templated(at, &view, shown, Some(&template), &Extra::default(), out);
+        }
+    }
+
     /// Appends one record.
     pub(crate) fn push_record(
         &self,
@@ -37,10 +55,26 @@ impl Account {
         extra: &Extra<'_>,
         out: &mut String,
     ) {
+        self.push_templated(at, view, shown, None, extra, out);
+    }
+
+    fn push_templated(
+        &self,
+        at: TypeAt,
+        view: &View<'_>,
+        shown: &Shown,
+        template: Option<&Template>,
+        extra: &Extra<'_>,
+        out: &mut String,
+    ) {
         out.push_str("{\"id\":\"");
         moment::push_number(out, view.id);
         out.push_str("\",\"properties\":{");
-        push_properties(view, shown, out);
+        match template {
+            // Nothing of it was changed: the seed alone tells.
+            Some(template) if view.record.is_none() && shown.nulls => template.push(view, out),
+            _ => push_properties(view, shown, out),
+        }
         out.push('}');
         if !shown.history.is_empty() {
             push_history(view, &shown.history, out);
@@ -156,25 +190,79 @@ impl Account {
 const INLINE: usize = 100;
 
 fn push_properties(view: &View<'_>, shown: &Shown, out: &mut String) {
-    let mut value = String::with_capacity(64);
     let mut first = true;
     for slot in &shown.slots {
-        value.clear();
-        let has_value = view.push(*slot, &mut value);
-        if !has_value && !shown.nulls {
-            continue;
-        }
+        let start = out.len();
         if !first {
             out.push(',');
         }
-        first = false;
         out.push_str(&view.catalogue.at(*slot).key);
-        // A cleared property reads as null, but is echoed as "" by the write
-        // that cleared it.
-        match has_value && (!value.is_empty() || !shown.nulls) {
-            true => push_text(out, &value),
-            false => out.push_str("null"),
+        out.push('"');
+        let value = out.len();
+        let has_value = view.push(*slot, out);
+        if !has_value && !shown.nulls {
+            out.truncate(start);
+            continue;
         }
+        first = false;
+        // A property that a write cleared reads as null, but is echoed as ""
+        // by that write; one that was cleared before there was a record of it
+        // reads as "" (both observed).
+        let cleared = has_value && shown.nulls && out.len() == value && view.is_written(*slot);
+        if !has_value || cleared {
+            out.truncate(value - 1);
+            out.push_str("null");
+        } else {
+            escape_from(out, value);
+            out.push('"');
+        }
+    }
+}
+
+/// What the properties of all unchanged records of a page have in common:
+/// their names, and all that no seeded record has.
+struct Template {
+    /// What stands before a value, and whose it is.
+    pieces: Vec<(String, Slot)>,
+    /// What follows the last value.
+    end: String,
+}
+
+impl Template {
+    fn of(catalogue: &Catalogue, shown: &Shown) -> Self {
+        let mut template = Self { pieces: Vec::new(), end: String::new() };
+        let mut text = String::new();
+        for (turn, slot) in shown.slots.iter().enumerate() {
+            let property = catalogue.at(*slot);
+            if turn > 0 {
+                text.push(',');
+            }
+            text.push_str(&property.key);
+            match property.make {
+                Make::Nothing => text.push_str("null"),
+                _ => template.pieces.push((std::mem::take(&mut text), *slot)),
+            }
+        }
+        template.end = text;
+        template
+    }
+
+    fn push(&self, view: &View<'_>, out: &mut String) {
+        for (before, slot) in &self.pieces {
+            out.push_str(before);
+            out.push('"');
+            let value = out.len();
+            if !view.push(*slot, out) {
+                out.truncate(value - 1);
+                out.push_str("null");
+                continue;
+            }
+            if view.catalogue.at(*slot).kind.needs_escapes() {
+                escape_from(out, value);
+            }
+            out.push('"');
+        }
+        out.push_str(&self.end);
     }
 }
 
@@ -212,27 +300,43 @@ fn push_history(view: &View<'_>, slots: &[Slot], out: &mut String) {
 /// Appends a text as a JSON string.
 pub(crate) fn push_text(out: &mut String, text: &str) {
     out.push('"');
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        out.push_str(text);
-    } else {
-        push_escaped(out, text);
+    match is_plain(text) {
+        true => out.push_str(text),
+        false => push_escaped(out, text),
     }
     out.push('"');
 }
 
-fn push_escaped(out: &mut String, text: &str) {
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if control < ' ' => out.push_str(&format!("\\u{:04x}", control as u32)),
-            other => out.push(other),
-        }
+/// Escapes what stands from a place on.
+fn escape_from(out: &mut String, start: usize) {
+    if !is_plain(&out[start..]) {
+        let text = out.split_off(start);
+        push_escaped(out, &text);
     }
+}
+
+/// Looks at every byte, which is faster than stopping at the first.
+fn is_plain(text: &str) -> bool {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    !text.bytes().fold(false, |found, byte| found | special(byte))
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|letter| letter < ' ' || letter == '"' || letter == '\\') {
+        out.push_str(&rest[..at]);
+        // Every special letter is one byte long.
+        match rest.as_bytes()[at] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => out.push_str(&format!("\\u{control:04x}")),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 /// The times of a batch answer.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::SeededContact;
 use super::account::Account;
-use super::seed::world::{Realm, World};
+use super::seed::realms::Realm;
+use super::seed::world::World;
 
 impl Account {
     /// The live seeded contacts, by id.
@@ -27,7 +28,7 @@ fn resident(world: &Arc<World>, index: u64) -> Option<SeededContact> {
         id: record.id,
         email: world.email(&record),
         user_id: format!("u-{index}"),
-        company_id: company.map(|company| world.companies.id(company)),
+        company_id: company.map(|company| world.ids(Realm::Companies).id(company)),
         company_domain: company.map(|company| world.domain(company)),
         account_key: company.map(|company| format!("acct-{company}")),
     })

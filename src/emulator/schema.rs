@@ -1,15 +1,17 @@
 //! The properties of one object type.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::found::stamp;
 use super::moment;
 use super::object_types::ObjectType;
 use super::seed::draw::salt;
 use super::seed::plan::{Kind, Make, Plan};
-use super::seed::plans_of;
+use super::seed::{extras, groups_of, plans_of};
 
 /// Where a property stands in its catalogue. Slots are never reused.
 pub(crate) type Slot = u16;
@@ -39,6 +41,8 @@ pub(crate) struct Property {
     pub(crate) group: String,
     pub(crate) options: Vec<Choice>,
     pub(crate) read_only: bool,
+    /// Whether the service works it out.
+    pub(crate) calculated: bool,
     pub(crate) unique: bool,
     pub(crate) custom: bool,
     /// Whether its values are owner ids.
@@ -72,6 +76,7 @@ impl Property {
             group: group.to_owned(),
             options: Vec::new(),
             read_only: false,
+            calculated: false,
             unique: false,
             custom: true,
             owner: false,
@@ -100,12 +105,14 @@ impl Property {
             label: plan.label.to_owned(),
             options: plan.options.iter().map(choice).collect(),
             read_only: plan.read_only,
+            calculated: plan.calculated,
+            hidden: plan.hidden,
             unique: plan.unique,
             custom: plan.custom,
             owner: matches!(plan.make, Make::Owner(_)),
             form_field: !plan.read_only,
             make: plan.make,
-            ..Self::new(plan.name, plan.kind, plan.field_type, group, born)
+            ..Self::new(plan.name, plan.kind, plan.field_type, plan.group.unwrap_or(group), born)
         }
     }
 
@@ -135,7 +142,7 @@ impl Property {
             "groupName": self.group,
             "options": options,
             "displayOrder": self.display_order,
-            "calculated": self.formula.is_some(),
+            "calculated": self.calculated || self.formula.is_some(),
             "externalOptions": self.owner,
             "archived": self.archived.is_some(),
             "hasUniqueValue": self.unique,
@@ -207,6 +214,10 @@ impl Group {
 pub(crate) struct Catalogue {
     properties: Vec<Property>,
     by_name: HashMap<String, Slot>,
+    /// What tells this state of the properties from any other.
+    pub(crate) state: u64,
+    /// Each slot's place in the order of names, worked out when first asked.
+    ranks: OnceLock<Vec<u16>>,
     pub(crate) groups: Vec<Group>,
     /// The created, modified and id properties, in that order.
     pub(crate) always: [Slot; 3],
@@ -220,6 +231,8 @@ impl Catalogue {
         let mut catalogue = Self {
             properties: Vec::new(),
             by_name: HashMap::new(),
+            state: stamp(),
+            ranks: OnceLock::new(),
             groups: vec![Group {
                 label: format!("{} information", object_type.singular),
                 name: group.clone(),
@@ -228,11 +241,23 @@ impl Catalogue {
             }],
             always: [0; 3],
         };
+        let own = catalogue.groups[0].name.clone();
+        let others = groups_of(&object_type.plural).filter(|(name, _)| *name != own);
+        catalogue.groups.extend(others.enumerate().map(|(order, (name, label))| Group {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            display_order: order as i64 + 1,
+            archived: false,
+        }));
         for plan in plans_of(&object_type.plural) {
             catalogue.add(Property::from_plan(&plan, &group, born));
         }
         catalogue.add_missing(object_type, &group, born);
-        catalogue.add_extra(extra, &group, born);
+        let (groups, properties) = extras(extra, born);
+        catalogue.groups.extend(groups);
+        for property in properties {
+            catalogue.add(property);
+        }
         catalogue.always = [object_type.created, object_type.modified, "hs_object_id"]
             .map(|name| catalogue.by_name[name]);
         catalogue
@@ -241,12 +266,14 @@ impl Catalogue {
     /// Adds a property; an archived one of that name comes back to life in
     /// its old slot, with its old values.
     pub(crate) fn add(&mut self, property: Property) -> Slot {
+        self.state = stamp();
         if let Some(slot) = self.by_name.get(&property.name) {
             self.properties[usize::from(*slot)] = property;
             return *slot;
         }
         let slot = self.properties.len() as Slot;
         self.by_name.insert(property.name.clone(), slot);
+        self.ranks = OnceLock::new();
         self.properties.push(property);
         slot
     }
@@ -265,6 +292,7 @@ impl Catalogue {
     /// The property of a name, to be changed.
     pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Property> {
         let slot = *self.by_name.get(name)?;
+        self.state = stamp();
         Some(&mut self.properties[usize::from(slot)])
     }
 
@@ -283,9 +311,20 @@ impl Catalogue {
     pub(crate) fn select<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Slot> {
         let known = names.filter_map(|name| self.find(name)).map(|(slot, _)| slot);
         let mut slots: Vec<Slot> = known.chain(self.always).collect();
-        slots.sort_by(|left, right| self.at(*left).name.cmp(&self.at(*right).name));
+        let ranks = self.ranks.get_or_init(|| self.rank());
+        slots.sort_unstable_by_key(|slot| ranks[usize::from(*slot)]);
         slots.dedup();
         slots
+    }
+
+    fn rank(&self) -> Vec<u16> {
+        let mut order: Vec<Slot> = (0..self.properties.len() as Slot).collect();
+        order.sort_unstable_by(|left, right| self.at(*left).name.cmp(&self.at(*right).name));
+        let mut ranks = vec![0; order.len()];
+        for (rank, slot) in order.into_iter().enumerate() {
+            ranks[usize::from(slot)] = rank as u16;
+        }
+        ranks
     }
 
     fn add_missing(&mut self, object_type: &ObjectType, group: &str, born: i64) {
@@ -302,20 +341,6 @@ impl Catalogue {
         if !self.by_name.contains_key(object_type.created) {
             let created = Property::new(object_type.created, Kind::Moment, "date", group, born);
             self.add(Property { custom: false, read_only: true, make: Make::Created, ..created });
-        }
-    }
-
-    fn add_extra(&mut self, extra: usize, group: &str, born: i64) {
-        const KINDS: [(Kind, &str, Make); 4] = [
-            (Kind::Text, "text", Make::Pick(super::seed::REMARK, 20)),
-            (Kind::Number, "number", Make::Whole(100_000, 40)),
-            (Kind::Day, "date", Make::Day(30)),
-            (Kind::Moment, "date", Make::Moment(30)),
-        ];
-        for turn in 0..extra {
-            let (kind, field_type, make) = KINDS[turn % KINDS.len()];
-            let name = format!("custom_field_{turn:03}");
-            self.add(Property { make, ..Property::new(&name, kind, field_type, group, born) });
         }
     }
 }

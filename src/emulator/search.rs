@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -9,6 +10,7 @@ use super::account::Account;
 use super::associations::TypeAt;
 use super::call::Text;
 use super::errors::{Refusal, Refused};
+use super::found::{Ids, Question};
 use super::moment;
 use super::record::View;
 use super::schema::Slot;
@@ -146,14 +148,9 @@ impl Account {
         let query =
             request.query.as_deref().map(str::to_lowercase).filter(|query| !query.is_empty());
 
-        let mut found = self.matching(at, &groups, query.as_deref());
-        let total = found.len() as u64;
-        if let Some((slot, descending)) = sort {
-            let as_of = self.indexed_until();
-            sort_by(&mut found, &self.tables[at], as_of, slot, descending);
-        }
+        let (total, found) = self.found(at, groups, query.as_deref(), sort);
         let as_of = self.indexed_until();
-        let page = found.into_iter().skip(after as usize).take(limit as usize);
+        let page = found.iter().copied().skip(after as usize).take(limit as usize);
         // What was deleted since it was indexed counts, but is not shown
         // (observed seconds after a batch/archive).
         let live = page.filter_map(|id| self.tables[at].live(id));
@@ -174,6 +171,80 @@ impl Account {
             true => total + 1 + draw.of_property(1).below(3),
             false => total,
         }
+    }
+
+    /// How many records match, and as many of their ids, in order, as are
+    /// ever served.
+    fn found(
+        &self,
+        at: TypeAt,
+        groups: Vec<Vec<Filter>>,
+        query: Option<&str>,
+        sort: Option<(Slot, bool)>,
+    ) -> (u64, Ids) {
+        let table = &self.tables[at];
+        let as_of = self.indexed_until();
+        let alone = |filter: &Filter| matches!(filter.subject, Subject::Property(_));
+        let state = table.settled(as_of).filter(|_| groups.iter().flatten().all(alone));
+        let Some(state) = state else {
+            let mut ids = self.matching(at, &groups, query);
+            let total = ids.len() as u64;
+            if let Some((slot, descending)) = sort {
+                sort_by(&mut ids, table, as_of, slot, descending);
+            }
+            return (total, Arc::new(ids));
+        };
+        let whole = Question { state, text: format!("{groups:?} {query:?} {sort:?}") };
+        if let Some(known) = table.memory.recall(&whole) {
+            return known;
+        }
+        let [.., id] = table.catalogue.always;
+        let by_id = sort.is_none_or(|sort| sort == (id, false));
+        let most = if by_id { WALL as usize } else { usize::MAX };
+        let (total, mut ids) = self.matching_above(at, groups, query, state, most);
+        if let Some((slot, descending)) = sort.filter(|_| !by_id) {
+            sort_by(&mut ids, table, as_of, slot, descending);
+        }
+        ids.truncate(WALL as usize);
+        let ids = Arc::new(ids);
+        table.memory.remember(whole, total, ids.clone());
+        (total, ids)
+    }
+
+    /// As [`Self::matching`]. Of searches that differ in nothing but the id
+    /// they begin at, only the first two look at the records. Tells how many
+    /// match and gives the first of them.
+    fn matching_above(
+        &self,
+        at: TypeAt,
+        mut groups: Vec<Vec<Filter>>,
+        query: Option<&str>,
+        state: [u64; 2],
+        most: usize,
+    ) -> (u64, Vec<u64>) {
+        let table = &self.tables[at];
+        let [.., id] = table.catalogue.always;
+        let above = match groups.as_mut_slice() {
+            [group] => take_lower_bound(group, id),
+            _ => None,
+        };
+        let first = |ids: &[u64]| (ids.len() as u64, ids[..ids.len().min(most)].to_vec());
+        let Some((above, taken)) = above else {
+            return first(&self.matching(at, &groups, query));
+        };
+        let rest = Question { state, text: format!("{groups:?} {query:?}") };
+        let from = |ids: &[u64]| first(&ids[ids.partition_point(|id| (*id as f64) < above)..]);
+        if let Some((_, ids)) = table.memory.recall(&rest) {
+            return from(&ids);
+        }
+        if table.memory.was_asked(&rest) {
+            let ids = Arc::new(self.matching(at, &groups, query));
+            let found = from(&ids);
+            table.memory.remember(rest, ids.len() as u64, ids);
+            return found;
+        }
+        groups[0].push(taken);
+        first(&self.matching(at, &groups, query))
     }
 
     /// Ids of all records that match as the index knows them, ascending.
@@ -297,6 +368,18 @@ impl Account {
             None => Err(problem()),
         }
     }
+}
+
+/// Takes a filter out of a group that asks for ids above or from one on, and
+/// tells the least of those.
+fn take_lower_bound(group: &mut Vec<Filter>, id: Slot) -> Option<(f64, Filter)> {
+    let at = group.iter().position(|filter| {
+        matches!(filter.subject, Subject::Property(slot) if slot == id)
+            && matches!(filter.operator, Operator::Gt | Operator::Gte)
+    })?;
+    let bound = group[at].operands.first().and_then(Operand::number)?;
+    let least = if group[at].operator == Operator::Gt { bound.floor() + 1.0 } else { bound };
+    Some((least, group.remove(at)))
 }
 
 /// Where matching records can be.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use super::found::{Memory, stamp};
 use super::object_types::ObjectType;
 use super::record::{NOW, Record, Source, Version, View, depth};
 use super::schema::{Catalogue, Slot};
 use super::seed::draw::{Draw, salt};
 use super::seed::ids::IdSpace;
-use super::seed::world::{Realm, Seeded, World};
+use super::seed::realms::Realm;
+use super::seed::world::{Seeded, World};
 
 /// A change of one property: an empty text clears it.
 pub(crate) type Change = (Slot, String);
@@ -26,6 +28,12 @@ pub(crate) struct Table {
     /// still has it is for the reader to check.
     holders: HashMap<(Slot, String), u64>,
     next_id: u64,
+    /// What tells the present state of the records from any other.
+    state: u64,
+    /// When the last change was made, whether or not it shows in a modified
+    /// date.
+    latest: i64,
+    pub(crate) memory: Memory,
     /// (modified, index) of every seeded record, made when first searched.
     seeded_modified: Arc<OnceLock<Vec<(i64, u32)>>>,
 }
@@ -55,6 +63,9 @@ impl Table {
             touched: BTreeSet::new(),
             holders: HashMap::new(),
             next_id,
+            state: stamp(),
+            latest: i64::MIN,
+            memory: Memory::default(),
             seeded_modified: Arc::default(),
         }
     }
@@ -138,7 +149,7 @@ impl Table {
     /// or by change. Whether it does is for the caller to check.
     pub(crate) fn candidates(&self, slot: Slot, value: &str) -> Vec<View<'_>> {
         let told = self.holders.get(&(slot, value.to_owned())).copied();
-        let seeded = self.seeded_holder(slot, value);
+        let seeded = self.seeded_holders(slot, value);
         told.into_iter().chain(seeded).filter_map(|id| self.live(id)).collect()
     }
 
@@ -173,6 +184,7 @@ impl Table {
             Record { born: Some(born), touches: vec![modified], versions, ..Record::default() };
         self.changed.insert(id, record);
         self.touched.insert((modified, id));
+        self.changed_at(modified.max(born));
         self.next_id = self.next_id.max(id + 1);
     }
 
@@ -186,6 +198,7 @@ impl Table {
         source: Source,
         touch: bool,
     ) {
+        self.changed_at(at);
         let before: Vec<bool> = changes.iter().map(|change| self.holds(id, change)).collect();
         let depth = depth(&self.object_type.plural);
         let record = self.changed_record(id);
@@ -220,6 +233,7 @@ impl Table {
 
     /// Forgets what records hold of a property.
     pub(crate) fn forget(&mut self, slot: Slot) {
+        self.state = stamp();
         for record in self.changed.values_mut() {
             record.versions.retain(|version| version.slot != slot);
         }
@@ -247,6 +261,12 @@ impl Table {
         holders: HashMap<(Slot, String), u64>,
         next_id: u64,
     ) {
+        let moments = changed.values().flat_map(|record| {
+            let versions = record.versions.iter().map(|version| version.at);
+            versions.chain(record.touches.last().copied()).chain(record.archived)
+        });
+        let latest = moments.max().unwrap_or(i64::MIN);
+        self.changed_at(latest);
         let last = |(id, record): (&u64, &Record)| Some((*record.touches.last()?, *id));
         // What the settings made beside the seed is there already.
         self.changed.extend(changed);
@@ -259,6 +279,17 @@ impl Table {
     /// How many records have been changed or created.
     pub(crate) fn changed_count(&self) -> usize {
         self.changed.len()
+    }
+
+    /// The state of records and properties, if it looks the same at every
+    /// moment from this one on.
+    pub(crate) fn settled(&self, as_of: i64) -> Option<[u64; 2]> {
+        (self.latest <= as_of).then_some([self.state, self.catalogue.state])
+    }
+
+    fn changed_at(&mut self, at: i64) {
+        self.state = stamp();
+        self.latest = self.latest.max(at);
     }
 
     fn compose<'a>(
@@ -292,15 +323,18 @@ impl Table {
         }
     }
 
-    fn seeded_holder(&self, slot: Slot, value: &str) -> Option<u64> {
-        let (realm, ids) = self.realm_ids()?;
-        let index = match (realm, self.catalogue.at(slot).name.as_str()) {
-            (Realm::Contacts, "email") => self.world.contact_of_email(value)?,
-            (Realm::Contacts, "app_user_id") => value.strip_prefix("u-")?.parse().ok()?,
-            (Realm::Companies, "account_key") => value.strip_prefix("acct-")?.parse().ok()?,
-            _ => return None,
+    /// Ids of the seeded records that may hold a value of a unique property.
+    fn seeded_holders(&self, slot: Slot, value: &str) -> Vec<u64> {
+        let Some((realm, ids)) = self.realm_ids() else { return Vec::new() };
+        let number = |prefix: &str| value.strip_prefix(prefix).and_then(|rest| rest.parse().ok());
+        let indexes: Vec<u64> = match (realm, self.catalogue.at(slot).name.as_str()) {
+            (Realm::Contacts, "email") => self.world.contacts_of_email(value).collect(),
+            (Realm::Contacts, "app_user_id") => number("u-").into_iter().collect(),
+            (Realm::Companies, "account_key") => number("acct-").into_iter().collect(),
+            _ => Vec::new(),
         };
-        (index < ids.count()).then(|| ids.id(index))
+        let known = indexes.into_iter().filter(|index| *index < ids.count());
+        known.map(|index| ids.id(index)).collect()
     }
 
     fn holds(&self, id: u64, (slot, value): &Change) -> bool {
@@ -314,6 +348,7 @@ impl Table {
     }
 
     fn touch(&mut self, id: u64, at: i64) {
+        self.changed_at(at);
         let record = self.changed_record(id);
         let before = record.touches.last().copied();
         record.touch(at);

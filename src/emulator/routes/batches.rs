@@ -66,16 +66,13 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     }
     let mut views: Vec<View<'_>> = views.into_values().collect();
     account.shuffle(&mut views);
-    let texts = views.iter().map(|view| {
-        let mut out = String::new();
-        account.push_record(at, view, &shown, &Extra::default(), &mut out);
-        out
-    });
+    let mut text = String::with_capacity(views.len() * (shown.slots.len() * 40 + 300));
+    account.push_records(at, views.into_iter(), &shown, &mut text);
     let errors = match missing.is_empty() {
         true => Vec::new(),
         false => vec![could_not_get(account, at, &missing, &[])],
     };
-    Ok(batch_reply(account, call, 200, texts.collect(), errors))
+    Ok(batch_reply(account, call, 200, vec![text], errors))
 }
 
 /// `POST …/batch/create`

@@ -42,13 +42,8 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     let mut out = String::with_capacity(limit as usize * (shown.slots.len() * 40 + 300));
     out.push_str("{\"results\":[");
     let mut last = 0;
-    for (turn, view) in views.by_ref().take(limit as usize).enumerate() {
-        if turn > 0 {
-            out.push(',');
-        }
-        account.push_record(at, &view, &shown, &Extra::default(), &mut out);
-        last = view.id;
-    }
+    let page = views.by_ref().take(limit as usize).inspect(|view| last = view.id);
+    account.push_records(at, page, &shown, &mut out);
     out.push(']');
     if last > 0 && views.next().is_some() {
         push_next(&mut out, &account.tables[at].object_type.plural, limit, last + 1);
@@ -98,13 +93,9 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
     };
     let digest = salt(&String::from_utf8_lossy(&call.body));
     let page = account.search(at, &request, digest)?;
-    let mut out = format!("{{\"total\":{},\"results\":[", page.total);
-    for (turn, view) in page.records.iter().enumerate() {
-        if turn > 0 {
-            out.push(',');
-        }
-        account.push_record(at, view, &shown, &Extra::default(), &mut out);
-    }
+    let mut out = String::with_capacity(page.records.len() * (shown.slots.len() * 40 + 300));
+    out.push_str(&format!("{{\"total\":{},\"results\":[", page.total));
+    account.push_records(at, page.records.iter().copied(), &shown, &mut out);
     out.push(']');
     if let Some(next) = page.next {
         out.push_str(&format!(",\"paging\":{{\"next\":{{\"after\":\"{next}\"}}}}"));

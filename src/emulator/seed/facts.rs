@@ -1,7 +1,9 @@
 //! The parts of a seeded record that hang together: a person's address names
 //! her and her employer, a deal is named for its company.
 
+use super::dirt::{self, is_rare, push_typed};
 use super::draw::{Draw, salt};
+use super::realms::Realm;
 use super::words;
 use super::world::{Seeded, World};
 use crate::emulator::moment;
@@ -17,6 +19,7 @@ pub(crate) enum PersonFact {
     Phone,
     CompanyName,
     CompanyId,
+    FullName,
     Website,
     Stage,
     UserId,
@@ -27,6 +30,7 @@ pub(crate) enum PersonFact {
 pub(crate) enum CompanyFact {
     Name,
     Domain,
+    MoreDomains,
     Website,
     Stage,
     AccountKey,
@@ -84,17 +88,33 @@ impl World {
     /// Appends a contact's fact; none if she has no such value.
     pub(super) fn person(&self, fact: PersonFact, who: &Seeded, out: &mut String) -> Option<()> {
         match fact {
-            PersonFact::First => out.push_str(words::FIRST[self.names(who.index).0]),
-            PersonFact::Last => out.push_str(words::LAST[self.names(who.index).1]),
+            // Recorded accounts hold `""` in both names.
+            PersonFact::First if is_rare(who.draw, "no first name", 100) => {}
+            PersonFact::Last if is_rare(who.draw, "no last name", 80) => {}
+            PersonFact::First => {
+                push_typed(words::FIRST[self.names(who.index).0], who.draw, out);
+            }
+            PersonFact::Last => {
+                push_typed(words::LAST[self.names(who.index).1], who.draw.of_property(2), out);
+            }
+            PersonFact::FullName => self.push_full_name(who.index, out),
             PersonFact::Email => self.push_email(who, out)?,
             PersonFact::AdditionalEmails => self.push_additional_email(who, out)?,
             PersonFact::EmailDomain => {
                 self.mailbox(who)?;
                 self.push_email_domain(namesake(self.seed, who.index), out);
             }
-            PersonFact::Phone => push_phone(who.draw, out)?,
+            PersonFact::Phone => {
+                let draw = who.draw.of_property(salt("phone"));
+                if draw.chance(35) {
+                    return None;
+                }
+                dirt::push_phone(draw, out);
+            }
             PersonFact::CompanyName => self.push_company_name(who.company?, out),
-            PersonFact::CompanyId => moment::push_number(out, self.companies.id(who.company?)),
+            PersonFact::CompanyId => {
+                moment::push_number(out, self.ids(Realm::Companies).id(who.company?));
+            }
             PersonFact::Website => self.push_domain(who.company?, out),
             PersonFact::Stage => out.push_str(person_stage(who.draw)),
             PersonFact::UserId => {
@@ -109,7 +129,26 @@ impl World {
     pub(super) fn company(&self, fact: CompanyFact, who: &Seeded, out: &mut String) -> Option<()> {
         match fact {
             CompanyFact::Name => self.push_company_name(who.index, out),
-            CompanyFact::Domain | CompanyFact::Website => self.push_domain(who.index, out),
+            CompanyFact::Domain => self.push_typed_domain(who, out),
+            CompanyFact::MoreDomains => {
+                who.draw.of_property(salt("more domains")).chance(3).then_some(())?;
+                out.push_str("old-");
+                self.push_domain(who.index, out);
+                out.push_str(";shop.");
+                self.push_domain(who.index, out);
+            }
+            CompanyFact::Website => {
+                out.push_str(who.draw.of_property(salt("website")).pick(&[
+                    "",
+                    "",
+                    "",
+                    "https://",
+                    "http://www.",
+                    "https://www.",
+                    "HTTP://",
+                ]));
+                self.push_domain(who.index, out);
+            }
             CompanyFact::Stage => out.push_str(person_stage(who.draw)),
             CompanyFact::AccountKey => {
                 out.push_str("acct-");
@@ -135,10 +174,7 @@ impl World {
             DealFact::Amount => push_amount(draw.of_property(salt("amount")), out)?,
             DealFact::Pipeline => out.push_str(deal_pipeline(draw)),
             DealFact::Stage => out.push_str(deal_stage(draw)),
-            DealFact::CloseDate => {
-                let later = draw.of_property(salt("closedate")).below(120 * 86_400) as i64;
-                moment::push_trimmed(out, which.created + later * 1_000);
-            }
+            DealFact::CloseDate => dirt::push_close_date(which, draw, out),
         }
         Some(())
     }
@@ -152,17 +188,17 @@ impl World {
         Some(())
     }
 
-    /// The contact a primary email belongs to by construction. The number in
-    /// the address is the contact's index, so no index of addresses is kept.
-    pub(crate) fn contact_of_email(&self, email: &str) -> Option<u64> {
-        let local = email.split('@').next()?;
-        let (name, tagged) = match local.split_once('+') {
-            Some((name, _)) => (name, true),
-            None => (local, false),
-        };
-        let digits = name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
-        let index = digits.parse::<u64>().ok()? + u64::from(tagged);
-        (index < self.contacts.count()).then_some(index)
+    /// The contacts an address may belong to by construction: the number in it
+    /// is hers or that of the person she is a second record of, so that no
+    /// index of addresses is kept.
+    pub(crate) fn contacts_of_email(&self, email: &str) -> impl Iterator<Item = u64> {
+        let local = email.split('@').next().unwrap_or_default();
+        let digits = local.split('+').next().unwrap_or_default();
+        let digits = digits.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let index = digits.parse::<u64>().ok();
+        let count = self.count(Realm::Contacts);
+        let both = index.into_iter().flat_map(|index| [index, index.saturating_add(1)]);
+        both.filter(move |index| *index < count)
     }
 
     /// A contact's primary address.
@@ -179,40 +215,61 @@ impl World {
     }
 
     fn push_email(&self, who: &Seeded, out: &mut String) -> Option<()> {
-        let tag = self.mailbox(who)?;
-        self.push_address(namesake(self.seed, who.index), tag, out);
+        let mailbox = self.mailbox(who)?;
+        self.push_address(namesake(self.seed, who.index), mailbox, out);
         Some(())
     }
 
-    /// The tag in a contact's own address; none if she has no address at all.
-    fn mailbox(&self, who: &Seeded) -> Option<&'static str> {
+    /// How a contact's own address is written; none if she has none at all.
+    fn mailbox(&self, who: &Seeded) -> Option<Mailbox> {
         if is_duplicate(self.seed, who.index) {
-            return Some("+crm");
+            let dotless = Draw::of(self.seed, salt("dotless"), who.index).chance(40);
+            return Some(if dotless { Mailbox::Dotless } else { Mailbox::Tagged });
         }
-        (!who.draw.of_property(salt("no email")).chance(3)).then_some("")
+        (!who.draw.of_property(salt("no email")).chance(3)).then_some(Mailbox::Plain)
     }
 
+    /// Addresses she had before, and those of records merged into hers.
     fn push_additional_email(&self, who: &Seeded, out: &mut String) -> Option<()> {
         let rare = who.draw.of_property(salt("more emails")).chance(2);
-        if !rare || is_duplicate(self.seed, who.index) {
+        if !(rare || who.merged) || is_duplicate(self.seed, who.index) {
             return None;
         }
         let (first, _) = self.names(who.index);
-        out.push_str(words::FIRST_PLAIN[first]);
-        moment::push_number(out, who.index);
-        out.push_str("@postbox.example");
+        for (turn, domain) in words::FREE_MAIL.iter().take(1 + usize::from(who.merged)).enumerate()
+        {
+            if turn > 0 {
+                out.push(';');
+            }
+            out.push_str(words::FIRST_PLAIN[first]);
+            moment::push_number(out, who.index);
+            out.push('@');
+            out.push_str(domain);
+        }
         Some(())
     }
 
-    fn push_address(&self, index: u64, tag: &str, out: &mut String) {
+    fn push_address(&self, index: u64, mailbox: Mailbox, out: &mut String) {
         let (first, last) = self.names(index);
         out.push_str(words::FIRST_PLAIN[first]);
-        out.push('.');
+        if mailbox != Mailbox::Dotless {
+            out.push('.');
+        }
         out.push_str(words::LAST_PLAIN[last]);
         moment::push_number(out, index);
-        out.push_str(tag);
+        if mailbox == Mailbox::Tagged {
+            out.push_str("+crm");
+        }
         out.push('@');
         self.push_email_domain(index, out);
+    }
+
+    /// A contact's first and last name as they should be.
+    pub(super) fn push_full_name(&self, index: u64, out: &mut String) {
+        let (first, last) = self.names(index);
+        out.push_str(words::FIRST[first]);
+        out.push(' ');
+        out.push_str(words::LAST[last]);
     }
 
     fn push_email_domain(&self, index: u64, out: &mut String) {
@@ -230,7 +287,7 @@ impl World {
         (first, last)
     }
 
-    fn push_company_name(&self, index: u64, out: &mut String) {
+    pub(super) fn push_company_name(&self, index: u64, out: &mut String) {
         let draw = self.company_draw(index);
         out.push_str(draw.pick(words::COMPANY_FIRST));
         out.push(' ');
@@ -242,9 +299,28 @@ impl World {
         }
     }
 
-    /// Appends a company's domain, `amber-foods-12.example`.
+    /// The domain as it stands on the record: not always as it should be.
+    fn push_typed_domain(&self, who: &Seeded, out: &mut String) {
+        let start = out.len();
+        match who.draw.of_property(salt("domain")).below(100) {
+            0..2 => out.push_str("www."),
+            2..4 => {
+                self.push_domain(who.index, out);
+                let first = out[start..start + 1].to_ascii_uppercase();
+                return out.replace_range(start..start + 1, &first);
+            }
+            _ => {}
+        }
+        self.push_domain(who.index, out);
+    }
+
+    /// Appends a company's domain, `amber-foods-12.example`. A few were made
+    /// of somebody's free-mail address and share its domain.
     pub(super) fn push_domain(&self, index: u64, out: &mut String) {
         let draw = self.company_draw(index);
+        if is_rare(draw, "free mail", 100) {
+            return out.push_str(draw.of_property(4).pick(words::FREE_MAIL));
+        }
         let words =
             [draw.pick(words::COMPANY_FIRST), draw.of_property(1).pick(words::COMPANY_SECOND)];
         for word in words {
@@ -258,6 +334,15 @@ impl World {
     fn company_draw(&self, index: u64) -> Draw {
         Draw::of(self.seed, salt("company names"), index)
     }
+}
+
+/// How a local part is written: `anna.keller7`, `anna.keller7+crm`,
+/// `annakeller7`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mailbox {
+    Plain,
+    Tagged,
+    Dotless,
 }
 
 /// Whether a contact is a second record of the person before her.
@@ -302,22 +387,5 @@ fn push_amount(draw: Draw, out: &mut String) -> Option<()> {
     moment::push_number(out, draw.below(180_000));
     // Decimals keep the text they were written with (recorded: `1000.00`).
     out.push_str(["", ".00", ".5", ".0"][draw.of_property(1).below(4) as usize]);
-    Some(())
-}
-
-fn push_phone(draw: Draw, out: &mut String) -> Option<()> {
-    let draw = draw.of_property(salt("phone"));
-    if draw.chance(35) {
-        return None;
-    }
-    // 555-01xx and the +49 30 23125 xxx block are set aside for fiction.
-    let line = draw.of_property(1).below(100);
-    match draw.of_property(2).below(3) {
-        0 => out.push_str("+1 (415) 555-01"),
-        1 => out.push_str("+49 30 23125 0"),
-        _ => out.push_str("0201 555 01"),
-    }
-    out.push(char::from(b'0' + (line / 10) as u8));
-    out.push(char::from(b'0' + (line % 10) as u8));
     Some(())
 }

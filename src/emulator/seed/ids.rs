@@ -51,10 +51,11 @@ impl IdSpace {
         if index < self.count && self.id(index) < id { index + 1 } else { index }
     }
 
-    /// The ids a merged record came from: in her cell, below her own id.
-    pub(crate) fn former_ids(&self, index: u64) -> [u64; 2] {
+    /// The ids a merged record came from: in her cell, below her own id. If
+    /// she was merged twice the last two count too.
+    pub(crate) fn former_ids(&self, index: u64) -> [u64; 4] {
         let id = self.id(index);
-        [id - 5, id - 2]
+        [id - 5, id - 4, id - 3, id - 2]
     }
 
     /// A number above every seeded id, where new ids begin.

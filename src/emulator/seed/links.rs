@@ -56,13 +56,27 @@ impl Links {
         if self.parents == 0 || child >= self.children {
             return None;
         }
-        let rank = u128::from(self.shuffle.rank(child));
+        let rank = self.shuffle.rank(child);
+        if let Some(parent) = self.parent_of_small(rank) {
+            return Some(parent);
+        }
+        let rank = u128::from(rank);
         let (children, parents) = (u128::from(self.children), u128::from(self.parents));
         let parent = match self.skewed {
             true => parents * rank * rank / (children * children),
             false => parents * rank / children,
         };
         Some(parent as u64)
+    }
+
+    /// The same in numbers that divide fast; none if they are too large.
+    fn parent_of_small(&self, rank: u64) -> Option<u64> {
+        let (mut above, mut below) = (self.parents.checked_mul(rank)?, self.children);
+        if self.skewed {
+            above = above.checked_mul(rank)?;
+            below = below.checked_mul(self.children)?;
+        }
+        above.checked_div(below)
     }
 
     /// The children of a parent, in the order of their ranks.
@@ -93,6 +107,9 @@ fn root_above(square: u128) -> u128 {
 }
 
 fn multiply(left: u64, right: u64, modulus: u64) -> u64 {
+    if let Some(product) = left.checked_mul(right) {
+        return product % modulus;
+    }
     (u128::from(left) * u128::from(right) % u128::from(modulus)) as u64
 }
 

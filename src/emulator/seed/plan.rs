@@ -1,5 +1,6 @@
 //! How a property is declared and how its seeded values are made.
 
+use super::doings::{ActivityFact, TradeFact};
 use super::facts::{CompanyFact, DealFact, PersonFact, TicketFact};
 
 /// What a property's values are; the wire's `type`.
@@ -26,6 +27,11 @@ impl Kind {
         }
     }
 
+    /// Whether seeded values may hold what JSON has to escape.
+    pub(crate) fn needs_escapes(self) -> bool {
+        matches!(self, Self::Text | Self::Choice)
+    }
+
     /// The kind of a wire text.
     pub(crate) fn of_wire(text: &str) -> Option<Self> {
         let all = [Self::Text, Self::Number, Self::Flag, Self::Choice, Self::Day, Self::Moment];
@@ -45,13 +51,21 @@ pub(crate) enum Make {
     Created,
     /// The time of the last change.
     Modified,
+    /// When it took place, which is when it was created.
+    Happened,
     /// The ids merged into this record.
     MergedIds,
+    /// The same with times.
+    MergedVids,
     Person(PersonFact),
     Company(CompanyFact),
     Deal(DealFact),
     Ticket(TicketFact),
+    Activity(ActivityFact),
+    Trade(TradeFact),
     Fixed(&'static str),
+    /// True, always.
+    Always,
     /// One of some texts.
     Pick(&'static [&'static str], u8),
     /// One of the property's own options.
@@ -72,6 +86,16 @@ pub(crate) enum Make {
     Moment(u8),
     /// One of the account's owners.
     Owner(u8),
+    /// A number in the form the wire or an import gave it.
+    Rough(u8),
+    /// The id of something.
+    LongId(u8),
+    /// A telephone number.
+    Phone(u8),
+    /// A short free text.
+    Words(u8),
+    /// A long free text.
+    Note(u8),
 }
 
 /// One property every fresh account has.
@@ -83,7 +107,12 @@ pub(crate) struct Plan {
     pub(crate) field_type: &'static str,
     /// The options, value and label.
     pub(crate) options: &'static [(&'static str, &'static str)],
+    /// The name of its group; none means the type's own.
+    pub(crate) group: Option<&'static str>,
     pub(crate) read_only: bool,
+    /// Whether the service works it out.
+    pub(crate) calculated: bool,
+    pub(crate) hidden: bool,
     pub(crate) unique: bool,
     /// Whether the account made it rather than HubSpot.
     pub(crate) custom: bool,
@@ -91,15 +120,27 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    const fn new(
+    pub(super) const fn new(
         name: &'static str,
         label: &'static str,
         kind: Kind,
         field_type: &'static str,
         make: Make,
     ) -> Self {
-        let (read_only, unique, custom) = (false, false, false);
-        Self { name, label, kind, field_type, options: &[], read_only, unique, custom, make }
+        Self {
+            name,
+            label,
+            kind,
+            field_type,
+            options: &[],
+            group: None,
+            read_only: false,
+            calculated: false,
+            hidden: false,
+            unique: false,
+            custom: false,
+            make,
+        }
     }
 
     pub(crate) const fn text(name: &'static str, label: &'static str, make: Make) -> Self {

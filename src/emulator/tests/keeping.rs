@@ -69,8 +69,8 @@ async fn change_schema(probe: &Probe) {
     done(probe, "PATCH", &format!("{of}/tier"), json!({"options": options})).await;
     done(probe, "DELETE", &format!("{of}/shoe_size"), json!({})).await;
     // A seeded one: its seeded values do not come back with its name.
-    done(probe, "DELETE", &format!("{of}/custom_field_000"), json!({})).await;
-    done(probe, "POST", of, property("custom_field_000", "string", "text", "ours")).await;
+    done(probe, "DELETE", &format!("{of}/onboarding_score"), json!({})).await;
+    done(probe, "POST", of, property("onboarding_score", "string", "text", "ours")).await;
     let schema = json!({
         "name": "licence", "labels": {"singular": "Licence", "plural": "Licences"},
         "primaryDisplayProperty": "key", "requiredProperties": ["key"],
@@ -149,7 +149,7 @@ async fn assert_same_account(left: &Probe, right: &Probe, contacts: &[u64]) {
     }
     paths.push("/crm/v3/properties/contacts/groups".to_owned());
     for id in contacts {
-        paths.push(format!("{CONTACTS}/{id}?propertiesWithHistory=lastname,tier,custom_field_000"));
+        paths.push(format!("{CONTACTS}/{id}?propertiesWithHistory=lastname,tier,onboarding_score"));
         paths.push(format!("/crm/v4/objects/contacts/{id}/associations/companies"));
     }
     for path in paths {

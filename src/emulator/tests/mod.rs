@@ -19,6 +19,7 @@ mod properties;
 mod schemas;
 mod scopes;
 mod search;
+mod seed;
 mod tls;
 mod types;
 mod webhooks;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Control, Emulator, EmulatorConfig, Values};
+use super::{Control, Emulator, EmulatorConfig, Sowing, Values};
 
 /// An emulator and a plain client.
 struct Probe {

@@ -46,14 +46,15 @@ async fn the_same_seed_makes_the_same_account() {
 
 #[tokio::test]
 async fn values_are_texts_or_null_and_unknown_names_are_dropped() {
-    let probe = Probe::quiet().await;
+    // All names at once are longer than a URL may be.
+    let probe = Probe::start(EmulatorConfig { url_limit: 100_000, ..quiet() }).await;
     let names: Vec<String> = probe.get("/crm/v3/properties/contacts").await.json()["results"]
         .as_array()
         .expect("results")
         .iter()
         .map(|property| property["name"].as_str().expect("a name").to_owned())
         .collect();
-    assert!(names.len() >= 60, "{}", names.len());
+    assert!(names.len() >= 300, "{}", names.len());
     let path = format!("/crm/v3/objects/contacts?limit=100&properties=nope,{}", names.join(","));
     let records = walk(&probe, &path).await;
     for record in &records {
@@ -142,14 +143,16 @@ async fn an_email_reads_its_contact() {
     let mut checked = 0;
     for person in &people {
         for name in ["email", "hs_additional_emails"] {
-            let Some(email) = person["properties"][name].as_str() else { continue };
-            let path = format!(
-                "/crm/v3/objects/contacts/{}?idProperty=email",
-                email.to_uppercase().replace('+', "%2B")
-            );
-            let found = probe.get(&path).await;
-            assert_eq!(found.status, 200, "{email}");
-            assert_eq!(id_of(&found.json()), id_of(person), "{email}");
+            let Some(emails) = person["properties"][name].as_str() else { continue };
+            for email in emails.split(';') {
+                let path = format!(
+                    "/crm/v3/objects/contacts/{}?idProperty=email",
+                    email.to_uppercase().replace('+', "%2B")
+                );
+                let found = probe.get(&path).await;
+                assert_eq!(found.status, 200, "{email}");
+                assert_eq!(id_of(&found.json()), id_of(person), "{email}");
+            }
             checked += usize::from(name == "hs_additional_emails");
         }
     }
