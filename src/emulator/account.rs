@@ -62,6 +62,8 @@ pub(crate) struct Account {
     pub(crate) stale: BTreeSet<(TypeAt, u64)>,
     /// Who hears of changes; copies of the account share it.
     pub(crate) hooks: Arc<Hub>,
+    /// Beside the account's own.
+    pub(crate) currencies: Vec<String>,
     next_list: u64,
     dice: Dice,
 }
@@ -108,6 +110,7 @@ impl Account {
             blocked_emails: BTreeSet::new(),
             stale: BTreeSet::new(),
             hooks: Arc::new(Hub::new(config)),
+            currencies: vec!["EUR".to_owned()],
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };

@@ -421,6 +421,8 @@ struct KeptProperty {
     /// Whether seeded records have values of it: not if an account deleted
     /// it and made another of its name.
     seeded: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calculated: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -461,6 +463,7 @@ impl KeptProperty {
             usable_from,
             make,
             salt: _,
+            calculated,
         } = property.clone();
         Self {
             name,
@@ -484,6 +487,7 @@ impl KeptProperty {
             sensitivity,
             usable_from,
             seeded: !matches!(make, Make::Nothing),
+            calculated,
         }
     }
 
@@ -511,6 +515,7 @@ impl KeptProperty {
             formula: self.formula,
             sensitivity: self.sensitivity,
             usable_from: self.usable_from,
+            calculated: self.calculated,
             make,
             ..plain
         })

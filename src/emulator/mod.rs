@@ -20,6 +20,7 @@ mod control;
 mod errors;
 mod events;
 mod faults;
+mod habits;
 mod intake;
 mod journal;
 mod keeping;

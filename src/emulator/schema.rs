@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::habits;
 use super::moment;
 use super::object_types::ObjectType;
 use super::seed::draw::salt;
@@ -57,6 +58,8 @@ pub(crate) struct Property {
     pub(crate) usable_from: i64,
     pub(crate) make: Make,
     pub(crate) salt: u64,
+    /// What the account works out for every record it writes.
+    pub(crate) calculated: Option<String>,
 }
 
 impl Property {
@@ -86,6 +89,7 @@ impl Property {
             usable_from: now,
             make: Make::Nothing,
             salt: salt(name),
+            calculated: None,
         }
     }
 
@@ -230,6 +234,11 @@ impl Catalogue {
         };
         for plan in plans_of(&object_type.plural) {
             catalogue.add(Property::from_plan(&plan, &group, born));
+        }
+        for property in habits::properties_of(&object_type.plural, &group, born) {
+            if !catalogue.by_name.contains_key(&property.name) {
+                catalogue.add(property);
+            }
         }
         catalogue.add_missing(object_type, &group, born);
         catalogue.add_extra(extra, &group, born);

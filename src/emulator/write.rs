@@ -143,9 +143,10 @@ impl Account {
     }
 
     /// Creates a record from a checked draft.
-    pub(crate) fn create(&mut self, at: TypeAt, draft: Draft, source: Source) -> u64 {
+    pub(crate) fn create(&mut self, at: TypeAt, mut draft: Draft, source: Source) -> u64 {
         let now = self.clock.now();
         let id = self.tables[at].new_id();
+        self.fill_with_id(at, id, &mut draft);
         self.remember_unique(at, id, &draft);
         self.tell_created(at, id, &draft, source);
         self.tables[at].insert(id, draft, now, source);
@@ -161,7 +162,9 @@ impl Account {
         }
         self.remember_unique(at, id, &draft);
         self.tell_changed(at, id, &draft, Hand::of(source));
-        self.tables[at].apply(id, draft, now, source, true);
+        let quiet = self.era.is_quiet_about(self.plural(at));
+        let moved = !quiet || draft.iter().any(|change| !self.tables[at].holds(id, change));
+        self.tables[at].apply(id, draft, now, source, moved);
     }
 
     /// Archives a record, if there is one.
