@@ -40,6 +40,12 @@ impl Era {
         plural == "contacts" && self < Self(202301)
     }
 
+    /// Whether new contacts and companies are given a lifecycle stage: in
+    /// February 2022 they were not, in November they were.
+    pub(crate) fn has_default_stage(self) -> bool {
+        self >= Self(202207)
+    }
+
     /// Whether refusals of values list them in `errors` beside the message.
     pub(crate) fn lists_errors(self) -> bool {
         self >= Self(202401)

@@ -168,6 +168,7 @@ const HABITS: &[Habit] = &[
         Create,
         With("lifecyclestage", "companies-lifecycle-pipeline"),
     ),
+    on("companies", "domain", Text, 202601, Held, Nothing).held(),
     on("companies", "hs_annual_revenue_currency_code", Text, 202601, Create, Fixed("USD")),
     on("companies", "hs_num_blockers", Number, 202601, Create, Fixed("0")),
     on("companies", "hs_num_child_companies", Number, 202601, Create, Fixed("0")),
@@ -262,6 +263,9 @@ const FROM_PRODUCT: [&str; 5] =
 /// From when on an update shows where the record came from.
 const SOURCES_SHOWN: i32 = 202409;
 
+/// How long ago a record that a call made was made at most, in milliseconds.
+const JUST_NOW: i64 = 60_000;
+
 /// The properties that a type has for the sake of its habits.
 pub(crate) fn properties_of(plural: &str, group: &str, born: i64) -> Vec<Property> {
     let own = HABITS.iter().filter(|habit| habit.of == plural);
@@ -276,11 +280,6 @@ pub(crate) fn properties_of(plural: &str, group: &str, born: i64) -> Vec<Propert
         Property { custom: false, read_only: true, ..plain }
     };
     own.map(|habit| property(habit.name, habit.kind)).collect()
-}
-
-/// The names of all that is filled in for a type when a record is written.
-pub(crate) fn names_of(plural: &str) -> impl Iterator<Item = &'static str> {
-    HABITS.iter().filter(move |habit| habit.of == plural).map(|habit| habit.name)
 }
 
 /// What an update of a type shows beside what it wrote, where there is a
@@ -316,11 +315,12 @@ impl Account {
         let slots = |names: &mut dyn Iterator<Item = &'static str>| -> Vec<Slot> {
             names.filter_map(|name| table.catalogue.find(name)).map(|(slot, _)| slot).collect()
         };
-        let now = self.clock.now();
         let view = table.live(id);
         let record = view.as_ref().and_then(|view| view.record);
-        let is_new =
-            record.is_some_and(|record| record.born == Some(now) && record.touches.len() == 1);
+        let is_new = record.is_some_and(|record| {
+            let fresh = record.born.is_some_and(|born| self.clock.now() - born < JUST_NOW);
+            fresh && record.touches.len() == 1 && record.touches.last().copied() == record.born
+        });
         if is_new {
             let with_id = HABITS.iter().filter(|habit| {
                 matches!(habit.give, Id | Coordinates) && habit.is_of(plural, self.era)
@@ -335,7 +335,7 @@ impl Account {
             let name = table.catalogue.at(*slot).name.as_str();
             let early = plural == "contacts" && self.era.0 < 202301;
             let staged = view.as_ref().is_some_and(|view| view.named("lifecyclestage").is_some());
-            let moved = view.as_ref().is_some_and(|view| view.modified() == now);
+            let moved = record.is_some_and(|record| record.touches.len() > 1);
             !written.contains(slot)
                 && match name {
                     "createdate" => early && !staged,

@@ -165,7 +165,9 @@ impl Property {
             }
             false => {
                 body["hubspotDefined"] = json!(true);
-                body["modificationMetadata"]["readOnlyOptions"] = json!(true);
+                if !self.options.is_empty() {
+                    body["modificationMetadata"]["readOnlyOptions"] = json!(true);
+                }
             }
         }
         if let Some(at) = self.archived {

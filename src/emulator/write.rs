@@ -408,10 +408,13 @@ impl Account {
 
     /// What HubSpot fills in by itself when a record is created.
     fn fill_defaults(&self, at: TypeAt, draft: &mut Draft) {
+        let staged = self.tables[at].catalogue.find("dealstage").map(|(slot, _)| slot);
+        let staged = draft.iter().any(|(slot, value)| Some(*slot) == staged && !value.is_empty());
         let stage = match self.plural(at) {
+            "contacts" | "companies" if !self.era.has_default_stage() => None,
             "contacts" => Some(("lifecyclestage", "lead")),
             "companies" => Some(("lifecyclestage", "lead")),
-            "deals" => Some(("pipeline", "default")),
+            "deals" if staged => Some(("pipeline", "default")),
             "tickets" => Some(("hs_pipeline", "0")),
             _ => None,
         };
