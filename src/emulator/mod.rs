@@ -74,7 +74,7 @@ pub use journal::{CallLog, LoggedCall, TokenCalls};
 pub use keeping::SnapshotError;
 pub use limits::Limits;
 pub use recorder::RecordError;
-pub use replay::{ReplayError, ReplayReport, Replayed, Verdict, replay};
+pub use replay::{EndpointTally, ReplayError, ReplayReport, Replayed, Verdict, replay};
 pub use rules::{ConditionalRule, Rules};
 pub use tls::TlsError;
 pub use webhooks::{

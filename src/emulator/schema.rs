@@ -141,7 +141,6 @@ impl Property {
             "displayOrder": self.display_order,
             "calculated": self.formula.is_some(),
             "externalOptions": self.owner,
-            "archived": self.archived.is_some(),
             "hasUniqueValue": self.unique,
             "hidden": self.hidden,
             "modificationMetadata": {
@@ -160,6 +159,8 @@ impl Property {
         }
         match self.custom {
             true => {
+                // HubSpot's own definitions do not tell (recorded).
+                body["archived"] = json!(self.archived.is_some());
                 body["createdUserId"] = json!("5555888");
                 body["updatedUserId"] = json!("5555888");
             }
@@ -171,6 +172,7 @@ impl Property {
             }
         }
         if let Some(at) = self.archived {
+            body["archived"] = json!(true);
             body["archivedAt"] = json!(moment::exact(at));
         }
         body

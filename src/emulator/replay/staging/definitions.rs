@@ -86,7 +86,7 @@ impl Stager<'_> {
         let mut property = Property::new(name, kind, field_type, group, LONG_AGO);
         property.options = options(definition);
         property.custom = definition["hubspotDefined"].as_bool() != Some(true);
-        property.owner = definition["referencedObjectType"] == "OWNER";
+        property.owner = definition["referencedObjectType"].is_string();
         property.unique = definition["hasUniqueValue"] == true;
         property.archived = (definition["archived"] == true).then_some(LONG_AGO);
         // What a type cannot be without stays what it is.
