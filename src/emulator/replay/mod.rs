@@ -135,8 +135,12 @@ pub struct EndpointTally {
 pub async fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
     let read_error = |source| ReplayError::Read { path: path.to_owned(), source };
     let bytes = std::fs::read(path).map_err(read_error)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let mut report = ReplayReport { file: path.to_owned(), ..ReplayReport::default() };
+    Ok(replay_text(path, &String::from_utf8_lossy(&bytes)).await)
+}
+
+/// Replays the exchanges of a text.
+pub(super) async fn replay_text(file: &Path, text: &str) -> ReplayReport {
+    let mut report = ReplayReport { file: file.to_owned(), ..ReplayReport::default() };
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         if line.trim().is_empty() {
             continue;
@@ -146,7 +150,7 @@ pub async fn replay(path: &Path) -> Result<ReplayReport, ReplayError> {
             Err(reason) => Replayed::unreadable(at + 1, reason),
         });
     }
-    Ok(report)
+    report
 }
 
 impl ReplayReport {
@@ -160,6 +164,7 @@ impl ReplayReport {
         let mut tallies: std::collections::BTreeMap<&str, EndpointTally> = Default::default();
         for exchange in &self.exchanges {
             let name = match exchange.endpoint.as_str() {
+                "" if exchange.path.is_empty() => "no exchange",
                 "" => api_of(&exchange.path),
                 endpoint => endpoint,
             };
@@ -192,7 +197,7 @@ impl ReplayReport {
 
 /// The first two segments of a path: the API and its version.
 fn api_of(path: &str) -> &str {
-    let end = path.match_indices('/').nth(3).map_or(path.len(), |(at, _)| at);
+    let end = path.match_indices('/').nth(2).map_or(path.len(), |(at, _)| at);
     path.get(..end).unwrap_or(path)
 }
 

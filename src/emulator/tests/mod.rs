@@ -15,6 +15,7 @@ mod objects;
 mod pipelines;
 mod properties;
 mod schemas;
+mod recordings;
 mod search;
 mod tls;
 mod types;

@@ -115,7 +115,7 @@ impl Stager<'_> {
         let inputs = self.inputs();
         for input in &inputs {
             let Some(name) = input["name"].as_str() else { continue };
-            match taken && told.contains(&format!("'{name}'")) || taken && inputs.len() == 1 {
+            match taken && (inputs.len() == 1 || told.contains(&format!("'{name}'"))) {
                 true => {
                     self.property(of, name, None);
                 }
