@@ -163,7 +163,10 @@ impl Account {
         self.remember_unique(at, id, &draft);
         self.tell_changed(at, id, &draft, Hand::of(source));
         let quiet = self.era.is_quiet_about(self.plural(at));
-        let moved = !quiet || draft.iter().any(|change| !self.tables[at].holds(id, change));
+        let table = &self.tables[at];
+        let is_change =
+            |change: &Change| !table.catalogue.at(change.0).read_only && !table.holds(id, change);
+        let moved = !quiet || draft.iter().any(is_change);
         self.tables[at].apply(id, draft, now, source, moved);
     }
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use chrono::Datelike;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
@@ -141,11 +142,19 @@ impl Exchange {
         self.response_headers.iter().any(told)
     }
 
-    /// When it was recorded: by the `Date` of the answer, else by the newest
-    /// time in it. What records show of their time comes first.
+    /// When it was answered: by the `Date` of the answer and the newest time
+    /// in it, a second later, so that all of it had happened.
+    pub(super) fn moment(&self) -> Option<i64> {
+        let date = find(&self.response_headers, "date");
+        let date = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+        let told = date.map(|date| date.timestamp_millis());
+        told.max(newest(&self.answer)).map(|moment| moment + 1_000)
+    }
+
+    /// Which month's service answered. What records show of their time comes
+    /// before what the clock says.
     pub(super) fn era(&self) -> Era {
-        let date = find(&self.response_headers, "date").and_then(month_of_date);
-        let told = date.or_else(|| newest_month(&self.answer)).unwrap_or(Era::NOW.0);
+        let told = self.moment().and_then(month_of).unwrap_or(Era::NOW.0);
         let many = self.answer["results"].as_array().into_iter().flatten();
         let records: Vec<&Value> =
             many.chain([&self.answer]).filter(|record| record["properties"].is_object()).collect();
@@ -309,33 +318,24 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `Mon, 08 Aug 2022 14:48:45 GMT` as 202208.
-fn month_of_date(date: &str) -> Option<i32> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = date.split_whitespace().skip(2);
-    let name = parts.next()?;
-    let month = MONTHS.iter().position(|month| *month == name)?;
-    Some(parts.next()?.parse::<i32>().ok()? * 100 + month as i32 + 1)
-}
-
-/// The month of the newest time in an answer's envelopes.
-fn newest_month(body: &Value) -> Option<i32> {
+/// The newest time in an answer's envelopes.
+fn newest(body: &Value) -> Option<i64> {
     const TIMES: [&str; 4] = ["createdAt", "updatedAt", "startedAt", "completedAt"];
     match body {
         Value::Object(members) => {
             let times = TIMES.iter().filter_map(|name| members.get(*name)?.as_str());
-            let own = times.filter(|time| moment::parse(time).is_some()).filter_map(|time| {
-                Some(
-                    time.get(..4)?.parse::<i32>().ok()? * 100
-                        + time.get(5..7)?.parse::<i32>().ok()?,
-                )
-            });
-            members.values().filter_map(newest_month).chain(own).max()
+            let own = times.filter_map(moment::parse);
+            members.values().filter_map(newest).chain(own).max()
         }
-        Value::Array(elements) => elements.iter().filter_map(newest_month).max(),
+        Value::Array(elements) => elements.iter().filter_map(newest).max(),
         _ => None,
     }
+}
+
+/// A moment as 202208.
+fn month_of(moment: i64) -> Option<i32> {
+    let time = chrono::DateTime::from_timestamp_millis(moment)?;
+    Some(time.year() * 100 + time.month() as i32)
 }
 
 #[cfg(test)]

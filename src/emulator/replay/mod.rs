@@ -27,6 +27,7 @@ use self::shape::{Shape, differences};
 use self::staging::Assumptions;
 use super::EmulatorConfig;
 use super::call::{Call, Reply};
+use super::clock::Clock;
 use super::paths::{Endpoint, Route};
 use super::server;
 use super::shared::Shared;
@@ -270,7 +271,13 @@ async fn run(
 ) -> Result<(u16, Vec<String>), String> {
     let config = EmulatorConfig { index_lag: std::time::Duration::ZERO, ..empty() };
     let shared = Shared::new(&config, chrono_tz::UTC);
-    shared.write().era = exchange.era();
+    {
+        let mut account = shared.write();
+        account.era = exchange.era();
+        if let Some(moment) = exchange.moment() {
+            account.clock = Clock::resumed(moment, None);
+        }
+    }
     staging::prepare(&shared, route, call, exchange, assumptions)?;
     let length = exchange.uri_length(&call.query);
     let served = server::process(&shared, &headers(exchange, call), length, call.clone()).await;
