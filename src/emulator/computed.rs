@@ -46,6 +46,12 @@ impl Era {
         self >= Self(202207)
     }
 
+    /// Whether a search for lists tells who changed them: in January 2025 it
+    /// did, in April 2026 it did not.
+    pub(crate) fn search_tells_who_changed_lists(self) -> bool {
+        self < Self(202601)
+    }
+
     /// Whether refusals of values list them in `errors` beside the message.
     pub(crate) fn lists_errors(self) -> bool {
         self >= Self(202401)
