@@ -89,6 +89,7 @@ impl Stager<'_> {
         property.owner = definition["referencedObjectType"].is_string();
         property.unique = definition["hasUniqueValue"] == true;
         property.archived = (definition["archived"] == true).then_some(LONG_AGO);
+        property.formula = definition["calculationFormula"].as_str().map(str::to_owned);
         // What a type cannot be without stays what it is.
         let catalogue = &mut self.account.tables[of].catalogue;
         if let Some((slot, own)) = catalogue.find_any(name)

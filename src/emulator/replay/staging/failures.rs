@@ -11,9 +11,11 @@ use crate::emulator::shared::Shared;
 
 /// The credentials to send: what the recording had, if it had any.
 pub(crate) fn token(exchange: &Exchange) -> Option<String> {
-    match exchange.header("authorization") {
+    // The service says so of none, and of one it cannot read.
+    let is_unread = exchange.answer["category"] == "INVALID_AUTHENTICATION";
+    match exchange.header("authorization").filter(|_| exchange.status != 401 || !is_unread) {
         Some(token) => Some(token.to_owned()),
-        None if exchange.has_headers() && exchange.status == 401 => None,
+        None if exchange.status == 401 && (is_unread || exchange.has_headers()) => None,
         // API keys in the query, as until 2022, count as a token.
         None => Some("Bearer recorded".to_owned()),
     }
@@ -36,6 +38,9 @@ pub(super) fn order(shared: &Shared, call: &Call, exchange: &Exchange) -> bool {
         403 => FaultAction::ScopesMissing { scopes: scopes(recorded) },
         status @ (423 | 477 | 500..) => {
             FaultAction::Refuse { status, body: None, retry_after: None }
+        }
+        401 if recorded["category"] == "EXPIRED_AUTHENTICATION" => {
+            FaultAction::Refuse { status: 401, body: None, retry_after: None }
         }
         401 => return true,
         _ => return false,

@@ -114,8 +114,11 @@ impl Stager<'_> {
             }
             for kind in list(&input["types"]) {
                 let type_id = number(&kind["associationTypeId"]) as u32;
+                let made =
+                    self.results().find(|made| made["toObjectId"] == number(&input["to"]["id"]));
+                let label = made.and_then(|made| made["labels"][0].as_str()).map(str::to_owned);
                 if self.is_success() && type_id > 0 {
-                    self.kind(from, to, type_id, None);
+                    self.kind(from, to, type_id, label.as_deref());
                 }
             }
         }
@@ -125,9 +128,10 @@ impl Stager<'_> {
         if self.is_success() {
             self.bare(from, self.call.name(1).parse().unwrap_or(1));
             self.bare(to, self.call.name(3).parse().unwrap_or(1));
+            let label = self.recorded["labels"][0].as_str().map(str::to_owned);
             for kind in list(&self.request()) {
                 let type_id = number(&kind["associationTypeId"]) as u32;
-                self.kind(from, to, type_id, None);
+                self.kind(from, to, type_id, label.as_deref());
             }
         }
     }
