@@ -106,3 +106,27 @@ async fn assumptions_are_told() {
     let without = product.replace("\"hs_object_id\":\"1\",", "");
     assert_eq!(replayed(&without).await.different, 1);
 }
+
+/// Recordings come from anywhere: what makes no sense is told, and no more.
+#[tokio::test]
+async fn nonsense_is_survived() {
+    let huge = u64::MAX.to_string();
+    let mut lines = Vec::new();
+    for (turn, line) in ROWS.lines().enumerate() {
+        let mut exchange: Value = serde_json::from_str(line).expect("an exchange");
+        // The answer to another question, ids beyond counting, no bodies.
+        let other = ROWS.lines().nth((turn * 7 + 3) % 70).unwrap_or(line);
+        let other: Value = serde_json::from_str(other).expect("an exchange");
+        let mut swapped = exchange.clone();
+        swapped["response"] = other["response"].clone();
+        lines.push(swapped.to_string());
+        lines.push(line.replace("\"1\"", &format!("\"{huge}\"")).replace("\"5\"", &huge));
+        exchange["request"]["body"] = json!([huge, null, {"inputs": 5, "properties": [1]}]);
+        lines.push(exchange.to_string());
+        exchange["response"]["body"] = json!({"results": [{"id": huge, "properties": []}, 5]});
+        lines.push(exchange.to_string());
+    }
+    let report = replayed(&lines.join("\n")).await;
+    assert_eq!(report.exchanges.len(), 4 * ROWS.lines().count());
+    assert!(report.different > 0);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Stager, id_of, list, number, text_of};
+use super::{Stager, id_of, list, number, path_id, text_of};
 use crate::emulator::associations::TypeAt;
 use crate::emulator::paths::Endpoint;
 
@@ -32,7 +32,7 @@ impl Stager<'_> {
         if !self.is_success() {
             return;
         }
-        let id = self.call.name(1).parse().unwrap_or(1);
+        let id = path_id(self.call.name(1)).unwrap_or(1);
         self.bare(from, id);
         let results = list(&self.recorded["results"]);
         self.pairs(from, id, to, &results);
@@ -87,7 +87,7 @@ impl Stager<'_> {
     /// A kind of association, made if there is none of that id.
     fn kind(&mut self, from: TypeAt, to: TypeAt, type_id: u32, label: Option<&str>) {
         if self.account.associations.kind(from, to, type_id).is_none() {
-            let ids = [type_id, type_id + 100_000];
+            let ids = [type_id, type_id.wrapping_add(100_000)];
             self.account.associations.add_pair(from, to, ids, "USER_DEFINED", "recorded", label);
         }
     }
@@ -126,8 +126,8 @@ impl Stager<'_> {
 
     fn pair(&mut self, from: TypeAt, to: TypeAt) {
         if self.is_success() {
-            self.bare(from, self.call.name(1).parse().unwrap_or(1));
-            self.bare(to, self.call.name(3).parse().unwrap_or(1));
+            self.bare(from, path_id(self.call.name(1)).unwrap_or(1));
+            self.bare(to, path_id(self.call.name(3)).unwrap_or(1));
             let label = self.recorded["labels"][0].as_str().map(str::to_owned);
             for kind in list(&self.request()) {
                 let type_id = number(&kind["associationTypeId"]) as u32;

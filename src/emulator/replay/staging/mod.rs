@@ -24,6 +24,9 @@ use crate::emulator::schema::{Choice, Property, Slot};
 use crate::emulator::seed::plan::Kind;
 use crate::emulator::shared::Shared;
 
+/// No id is larger: JavaScript counts no further.
+const LARGEST_ID: u64 = 1 << 53;
+
 /// A long time ago, for what a recording gives no time of.
 const LONG_AGO: i64 = 1_500_000_000_000;
 
@@ -207,7 +210,7 @@ impl Stager<'_> {
 
     /// A record of which nothing is known but its id.
     fn bare(&mut self, of: TypeAt, id: u64) {
-        if id > 0 && self.account.tables[of].view(id).is_none() {
+        if (1..=LARGEST_ID).contains(&id) && self.account.tables[of].view(id).is_none() {
             self.account.tables[of].import(id, Vec::new(), LONG_AGO, LONG_AGO);
         }
     }
@@ -236,19 +239,27 @@ fn is_custom(name: &str) -> bool {
 }
 
 fn id_of(record: &Value) -> Option<u64> {
-    match &record["id"] {
+    let id = match &record["id"] {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.as_u64(),
         _ => None,
-    }
+    };
+    id.filter(|id| *id <= LARGEST_ID)
 }
 
+/// A number or a text that holds one; nought for anything else.
 fn number(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.parse().unwrap_or_default(),
-        Value::Number(number) => number.as_u64().unwrap_or_default(),
-        _ => 0,
-    }
+    let number = match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    };
+    number.filter(|number| *number <= LARGEST_ID).unwrap_or_default()
+}
+
+/// An id in the path.
+fn path_id(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|id| *id <= LARGEST_ID)
 }
 
 fn list(value: &Value) -> Vec<Value> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{LONG_AGO, Stager, id_of, list, number, text_of, texts};
+use super::{LONG_AGO, Stager, id_of, list, number, path_id, text_of, texts};
 use crate::emulator::associations::TypeAt;
 use crate::emulator::moment;
 use crate::emulator::paths::Endpoint;
@@ -49,7 +49,7 @@ impl Stager<'_> {
 
     /// A record that answers to another id than its own was merged.
     fn merged(&mut self, of: TypeAt, record: &Value) {
-        let asked: Option<u64> = self.call.name(1).parse().ok();
+        let asked = path_id(self.call.name(1));
         if let (Some(asked), Some(id)) = (asked, id_of(record))
             && asked != id
         {
@@ -312,7 +312,7 @@ fn beside(filter: &Value) -> Option<String> {
 }
 
 fn put(record: &mut Value, name: &str, text: &str) {
-    if let Some(properties) = record["properties"].as_object_mut() {
+    if let Some(properties) = record.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert(name.to_owned(), Value::String(text.to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{LONG_AGO, Stager, list, number, texts};
+use super::{LONG_AGO, Stager, list, number, path_id, texts};
 use crate::emulator::associations::TypeAt;
 use crate::emulator::lists::{List, Processing};
 use crate::emulator::paths::Endpoint;
@@ -13,7 +13,7 @@ impl Stager<'_> {
     pub(super) fn owners(&mut self) {
         let email = self.call.query("email").unwrap_or_default();
         let by_user = self.call.query("idProperty").is_some_and(|name| name == "userId");
-        let asked: Option<u64> = self.call.name(0).parse().ok();
+        let asked = path_id(self.call.name(0));
         let owner = |value: &Value| {
             let own = number(&value["id"]);
             let user = [&value["userIdIncludingInactive"], &value["userId"]];
@@ -87,7 +87,7 @@ impl Stager<'_> {
 
     pub(super) fn lists(&mut self, endpoint: Endpoint) {
         let status = self.exchange.status;
-        let named = self.call.name(0).parse::<u64>().ok().filter(|_| status != 404);
+        let named = path_id(self.call.name(0)).filter(|_| status != 404);
         let mut shown = list(&self.recorded["lists"]);
         shown.extend(
             ["list", "updatedList"].iter().filter_map(|name| self.recorded.get(*name)).cloned(),
@@ -120,7 +120,7 @@ impl Stager<'_> {
     }
 
     fn lists_of_record(&mut self) {
-        let id = self.call.name(1).parse().unwrap_or(1);
+        let id = path_id(self.call.name(1)).unwrap_or(1);
         let of = self.account.type_at(self.call.name(0)).unwrap_or_default();
         self.bare(of, id);
         for value in list(&self.recorded["results"]) {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Assumptions, LONG_AGO, Stager, id_of, list, number, text_of, texts};
+use super::{Assumptions, LONG_AGO, Stager, id_of, list, number, path_id, text_of, texts};
 use crate::emulator::associations::TypeAt;
 use crate::emulator::schema::Property;
 use crate::emulator::seed::plan::Kind;
@@ -30,11 +30,11 @@ impl Stager<'_> {
         let message = self.recorded["message"].as_str().unwrap_or_default();
         let existing = message.strip_prefix("Contact already exists");
         if let (Some(existing), Some(input)) = (existing, inputs.first()) {
-            let id = existing.rsplit(' ').next().and_then(|id| id.parse().ok()).unwrap_or(51);
+            let id = existing.rsplit(' ').next().and_then(path_id).unwrap_or(51);
             self.holder_of(of, input, id);
         }
         for error in list(&self.recorded["errors"]) {
-            let id = error["context"]["existingId"][0].as_str().and_then(|id| id.parse().ok());
+            let id = error["context"]["existingId"][0].as_str().and_then(path_id);
             let trace = &error["context"]["objectWriteTraceId"][0];
             let input =
                 inputs.iter().find(|input| text_of(&input["objectWriteTraceId"]) == text_of(trace));
@@ -117,7 +117,9 @@ impl Stager<'_> {
             let written = input["properties"].as_object().cloned().unwrap_or_default();
             let unmoved = quiet && record["properties"].get("lastmodifieddate").is_none();
             let mut before = record.clone();
-            if let Some(properties) = before["properties"].as_object_mut().filter(|_| !unmoved) {
+            if let Some(properties) =
+                before.get_mut("properties").and_then(Value::as_object_mut).filter(|_| !unmoved)
+            {
                 properties.retain(|name, _| !written.contains_key(name));
                 // A domain that brings no website along found one there.
                 if plural == "companies"
@@ -136,7 +138,7 @@ impl Stager<'_> {
             };
             match key.filter(|key| key != "hs_object_id") {
                 Some(key) => self.key(of, &key, &named, id_of(record)),
-                None => self.moved(of, named.parse().unwrap_or_default(), record),
+                None => self.moved(of, path_id(&named).unwrap_or_default(), record),
             }
         }
         let keys: Vec<String> = inputs
@@ -150,7 +152,7 @@ impl Stager<'_> {
             }
         }
         self.clash(of);
-        let id: Option<u64> = self.call.name(1).parse().ok();
+        let id = path_id(self.call.name(1));
         if self.exchange.status == 400 {
             let named = inputs.iter().filter_map(id_of).chain(id);
             for id in named.collect::<Vec<u64>>() {
@@ -199,7 +201,7 @@ impl Stager<'_> {
         else {
             return;
         };
-        let mut ids = ids.split(". ").filter_map(|id| id.trim().parse::<u64>().ok());
+        let mut ids = ids.split(". ").filter_map(|id| path_id(id.trim()));
         let (Some(writer), Some(holder)) = (ids.next(), ids.next()) else { return };
         self.bare(of, writer);
         self.bare(of, holder);
