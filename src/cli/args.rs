@@ -208,6 +208,8 @@ pub(super) struct QueryArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EmulatorArgs {
+    #[command(subcommand)]
+    pub(super) instead: Option<EmulatorCommand>,
     /// The port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 8117)]
     pub(super) port: u16,
@@ -277,6 +279,23 @@ pub(super) struct EmulatorArgs {
     /// The client secret that webhooks are signed with
     #[arg(long, value_name = "S")]
     pub(super) webhook_secret: Option<String>,
+}
+
+/// What the emulator does instead of serving
+#[derive(Debug, Subcommand)]
+pub(super) enum EmulatorCommand {
+    /// Send recorded exchanges of the real service to an emulator and compare the answers
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// Files of recorded exchanges, one JSON object a line
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Also write the report to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,14 +1,18 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::args::{Common, EmulatorArgs};
+use super::args::{Common, EmulatorArgs, EmulatorCommand};
 use super::failure::Failure;
-use super::stop;
+use super::{replay, stop};
 use crate::emulator::{Credentials, Emulator, EmulatorConfig, WebhookApp};
 use crate::pipeline::Outcome;
 
-/// Serves a stand-in HubSpot until it is stopped.
+/// Serves a stand-in HubSpot until it is stopped, or holds it against
+/// recordings.
 pub(super) async fn run(args: &EmulatorArgs, common: &Common) -> Result<Outcome, Failure> {
+    if let Some(EmulatorCommand::Replay(args)) = &args.instead {
+        return replay::run(args, common).await;
+    }
     let config = EmulatorConfig {
         port: args.port,
         contacts: args.contacts,

@@ -18,6 +18,7 @@ mod plan;
 mod project;
 mod query;
 mod rejects;
+mod replay;
 mod report;
 mod run;
 mod schema;

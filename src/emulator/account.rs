@@ -70,6 +70,8 @@ pub(crate) struct Account {
     pub(crate) hooks: Arc<Hub>,
     /// What a fresh account of this one's settings is made of.
     pub(crate) origin: Origin,
+    /// Beside the account's own.
+    pub(crate) currencies: Vec<String>,
     next_list: u64,
     dice: Dice,
 }
@@ -118,6 +120,7 @@ impl Account {
             stale: BTreeSet::new(),
             hooks: Arc::new(Hub::new(config)),
             origin: Origin::of(config),
+            currencies: vec!["EUR".to_owned()],
             next_list: 0,
             dice: Dice(AtomicU64::new(config.seed)),
         };

@@ -467,6 +467,8 @@ struct KeptProperty {
     /// Whether seeded records have values of it: not if an account deleted
     /// it and made another of its name.
     seeded: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filled_in: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -508,6 +510,7 @@ impl KeptProperty {
             usable_from,
             make,
             salt: _,
+            filled_in,
         } = property.clone();
         Self {
             name,
@@ -531,6 +534,7 @@ impl KeptProperty {
             sensitivity,
             usable_from,
             seeded: !matches!(make, Make::Nothing),
+            filled_in,
         }
     }
 
@@ -560,6 +564,7 @@ impl KeptProperty {
             formula: self.formula,
             sensitivity: self.sensitivity,
             usable_from: self.usable_from,
+            filled_in: self.filled_in,
             make,
             ..plain
         })

@@ -85,7 +85,8 @@ const STANDARD: &[Standard] = &[
     },
     Standard {
         defaults: &["dealname", "amount", "closedate", "pipeline", "dealstage"],
-        required: &["dealname", "dealstage"],
+        // A stage is documented as required, but deals are made without (recorded).
+        required: &["dealname"],
         searchable: &["dealname", "pipeline", "dealstage", "description", "dealtype"],
         ..plain("deals", "deal", "0-3", "createdate")
     },

@@ -223,6 +223,11 @@ fn canonical(path: &str) -> Option<(Edition, Vec<&str>)> {
         return Some((Edition::Legacy, segments));
     }
     let at = segments.iter().take(3).position(|segment| Edition::of_segment(segment).is_some())?;
+    // Versions 1 and 2 are other APIs under the same names.
+    let is_old = matches!(segments[at], "v1" | "v2");
+    if is_old && segments.first() != Some(&"oauth") {
+        return None;
+    }
     let edition = Edition::of_segment(segments.remove(at))?;
     match segments.first().copied() {
         // `crm/v3/objects/…` and `crm/objects/v3/…` are the same.
@@ -306,6 +311,7 @@ mod tests {
             let path = found(path).map(|(_, path)| path);
             assert_eq!(path, Some(vec!["events", "occurrences"]));
         }
+        assert_eq!(found("/properties/v1/contacts/properties"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::found::stamp;
+use super::habits;
 use super::moment;
 use super::object_types::ObjectType;
 use super::seed::draw::salt;
@@ -61,6 +62,8 @@ pub(crate) struct Property {
     pub(crate) usable_from: i64,
     pub(crate) make: Make,
     pub(crate) salt: u64,
+    /// What the account works out for every record it writes.
+    pub(crate) filled_in: Option<String>,
 }
 
 impl Property {
@@ -91,6 +94,7 @@ impl Property {
             usable_from: now,
             make: Make::Nothing,
             salt: salt(name),
+            filled_in: None,
         }
     }
 
@@ -144,7 +148,6 @@ impl Property {
             "displayOrder": self.display_order,
             "calculated": self.calculated || self.formula.is_some(),
             "externalOptions": self.owner,
-            "archived": self.archived.is_some(),
             "hasUniqueValue": self.unique,
             "hidden": self.hidden,
             "modificationMetadata": {
@@ -163,15 +166,20 @@ impl Property {
         }
         match self.custom {
             true => {
+                // HubSpot's own definitions do not tell (recorded).
+                body["archived"] = json!(self.archived.is_some());
                 body["createdUserId"] = json!("5555888");
                 body["updatedUserId"] = json!("5555888");
             }
             false => {
                 body["hubspotDefined"] = json!(true);
-                body["modificationMetadata"]["readOnlyOptions"] = json!(true);
+                if !self.options.is_empty() {
+                    body["modificationMetadata"]["readOnlyOptions"] = json!(true);
+                }
             }
         }
         if let Some(at) = self.archived {
+            body["archived"] = json!(true);
             body["archivedAt"] = json!(moment::exact(at));
         }
         body
@@ -251,6 +259,11 @@ impl Catalogue {
         }));
         for plan in plans_of(&object_type.plural) {
             catalogue.add(Property::from_plan(&plan, &group, born));
+        }
+        for property in habits::properties_of(&object_type.plural, &group, born) {
+            if !catalogue.by_name.contains_key(&property.name) {
+                catalogue.add(property);
+            }
         }
         catalogue.add_missing(object_type, &group, born);
         let (groups, properties) = extras(extra, born);

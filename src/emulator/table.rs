@@ -337,7 +337,8 @@ impl Table {
         known.map(|index| ids.id(index)).collect()
     }
 
-    fn holds(&self, id: u64, (slot, value): &Change) -> bool {
+    /// Whether a record has this value already.
+    pub(crate) fn holds(&self, id: u64, (slot, value): &Change) -> bool {
         let current = self.view(id).and_then(|view| view.value(*slot));
         current.as_deref() == Some(value.as_str())
     }

@@ -143,9 +143,10 @@ impl Account {
     }
 
     /// Creates a record from a checked draft.
-    pub(crate) fn create(&mut self, at: TypeAt, draft: Draft, source: Source) -> u64 {
+    pub(crate) fn create(&mut self, at: TypeAt, mut draft: Draft, source: Source) -> u64 {
         let now = self.clock.now();
         let id = self.tables[at].new_id();
+        self.fill_with_id(at, id, &mut draft);
         self.remember_unique(at, id, &draft);
         self.tell_created(at, id, &draft, source);
         self.tables[at].insert(id, draft, now, source);
@@ -161,7 +162,12 @@ impl Account {
         }
         self.remember_unique(at, id, &draft);
         self.tell_changed(at, id, &draft, Hand::of(source));
-        self.tables[at].apply(id, draft, now, source, true);
+        let quiet = self.era.is_quiet_about(self.plural(at));
+        let table = &self.tables[at];
+        let is_change =
+            |change: &Change| !table.catalogue.at(change.0).read_only && !table.holds(id, change);
+        let moved = !quiet || draft.iter().any(is_change);
+        self.tables[at].apply(id, draft, now, source, moved);
     }
 
     /// Archives a record, if there is one.
@@ -406,10 +412,13 @@ impl Account {
 
     /// What HubSpot fills in by itself when a record is created.
     fn fill_defaults(&self, at: TypeAt, draft: &mut Draft) {
+        let staged = self.tables[at].catalogue.find("dealstage").map(|(slot, _)| slot);
+        let staged = draft.iter().any(|(slot, value)| Some(*slot) == staged && !value.is_empty());
         let stage = match self.plural(at) {
+            "contacts" | "companies" if !self.era.has_default_stage() => None,
             "contacts" => Some(("lifecyclestage", "lead")),
             "companies" => Some(("lifecyclestage", "lead")),
-            "deals" => Some(("pipeline", "default")),
+            "deals" if staged => Some(("pipeline", "default")),
             "tickets" => Some(("hs_pipeline", "0")),
             _ => None,
         };

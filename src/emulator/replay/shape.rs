@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+/// How a difference ends that a recorded key makes which did not come out.
+pub(super) const MISSING: &str = " is missing";
+/// How a difference ends that a key makes which was not recorded.
+pub(super) const UNRECORDED: &str = " is not in the recording";
+
 /// The shape of one or of many values seen in the same place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shape {
@@ -66,14 +71,14 @@ fn compare(path: &str, recorded: &Shape, got: &Shape, found: &mut Vec<String>) {
         match got.members.get(name) {
             Some((other, _)) => compare(&format!("{path}.{name}"), shape, other, found),
             None if recorded.always(name) && got.objects > 0 => {
-                found.push(format!("{}.{name} is missing", shown(path)));
+                found.push(format!("{}.{name}{MISSING}", shown(path)));
             }
             None => {}
         }
     }
     for name in got.members.keys().filter(|name| !recorded.members.contains_key(*name)) {
         if recorded.objects > 0 {
-            found.push(format!("{}.{name} is not in the recording", shown(path)));
+            found.push(format!("{}.{name}{UNRECORDED}", shown(path)));
         }
     }
     match (&recorded.elements, &got.elements) {

@@ -18,7 +18,7 @@ pub(super) fn details(account: &Account, call: &Call) -> Answer {
         "accountType": "STANDARD",
         "timeZone": account.time_zone.name(),
         "companyCurrency": "USD",
-        "additionalCurrencies": ["EUR"],
+        "additionalCurrencies": account.currencies,
         "utcOffset": offset.to_string(),
         "utcOffsetMilliseconds": i64::from(offset.local_minus_utc()) * 1_000,
         "uiDomain": "app.hubspot.com",

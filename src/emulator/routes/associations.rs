@@ -92,15 +92,26 @@ struct PairRequest {
 
 /// `POST …/batch/create`
 pub(super) fn batch_create(account: &mut Account, call: &Call) -> Answer {
+    /// A body without inputs is an empty batch here (recorded: 201).
+    #[derive(Deserialize)]
+    struct Pairs {
+        #[serde(default)]
+        inputs: Vec<PairRequest>,
+    }
     if associations_v3::is_asked(call) {
         return associations_v3::create(account, call);
     }
     check_permission(account, call)?;
     let (from, to) = pair_of_types(account, call)?;
-    let request: Batch<PairRequest> = call.json()?;
+    let request: Pairs = call.json()?;
     check_size(request.inputs.len(), MOST_CREATED)?;
     let (mut results, mut errors) = (Vec::new(), Vec::new());
     for input in &request.inputs {
+        let ids = [&input.from.id.0, &input.to.id.0];
+        if let Some(id) = ids.into_iter().find(|id| id.parse::<u64>().is_err()) {
+            errors.push(bad_identifier(id));
+            continue;
+        }
         let kinds: Vec<u32> = input.types.iter().map(|kind| kind.association_type_id).collect();
         match checked_pair(account, from, to, (&input.from, &input.to), &kinds) {
             Ok((id, other)) => {
@@ -388,7 +399,7 @@ fn bad_identifier(id: &str) -> Value {
         "status": "error",
         "category": "VALIDATION_ERROR",
         "subCategory": "crm.associations.INVALID_IDENTIFIER",
-        "message": format!("The id {id} is not valid."),
+        "message": format!("{id} is not a valid ID"),
         "context": {"id": [id]},
     })
 }

@@ -283,7 +283,7 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
     let offset = request.offset.unwrap_or(0).min(found.len() as u64) as usize;
     let count = request.count.unwrap_or(SEARCH_PAGE).min(LARGEST_SEARCH_PAGE) as usize;
     let end = offset.saturating_add(count).min(found.len());
-    let lists: Vec<Value> = found[offset..end].iter().map(|list| searched(list)).collect();
+    let lists: Vec<Value> = found[offset..end].iter().map(|list| searched(account, list)).collect();
     Ok(Reply::json(
         200,
         &json!({
@@ -295,11 +295,14 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
     ))
 }
 
-fn searched(list: &List) -> Value {
+fn searched(account: &Account, list: &List) -> Value {
     let mut body = list.to_json();
     if let Some(body) = body.as_object_mut() {
-        for name in ["updatedById", "filterBranch", "listPermissions", "membershipSettings"] {
+        for name in ["filterBranch", "listPermissions", "membershipSettings"] {
             body.remove(name);
+        }
+        if !account.era.search_tells_who_changed_lists() {
+            body.remove("updatedById");
         }
     }
     body["additionalProperties"] = json!({

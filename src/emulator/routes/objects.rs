@@ -284,8 +284,11 @@ pub(super) fn echo(
     extra: &Extra<'_>,
 ) -> String {
     let catalogue = &account.tables[at].catalogue;
+    let own = account.echoed(at, id, &written);
     let known = ECHOED.iter().filter_map(|name| catalogue.find(name)).map(|(slot, _)| slot);
-    let mut slots: Vec<Slot> = written.into_iter().chain(catalogue.always).chain(known).collect();
+    let unasked = catalogue.always.into_iter().chain(known).chain(own.shown);
+    let unasked = unasked.filter(|slot| !own.hidden.contains(slot));
+    let mut slots: Vec<Slot> = written.iter().copied().chain(unasked).collect();
     slots.sort_by(|left, right| catalogue.at(*left).name.cmp(&catalogue.at(*right).name));
     slots.dedup();
     let shown = Shown { slots, history: Vec::new(), associations: Vec::new(), nulls: false };

@@ -18,6 +18,9 @@ const MOST_UNIQUE: usize = 10;
 pub(super) const MOST_PER_TYPE: usize = 1_000;
 pub(super) const MOST_PROPERTIES: usize = 10_000;
 const MOST_INPUTS: usize = 100;
+/// What the answer to a batch of new properties leaves out (recorded).
+const UNTOLD_BY_BATCH: [&str; 5] =
+    ["createdAt", "updatedAt", "createdUserId", "updatedUserId", "archived"];
 
 /// `GET /crm/v3/properties/{t}`
 pub(super) fn list(account: &Account, call: &Call) -> Answer {
@@ -28,7 +31,7 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
         is_shown(account, property, archived) && property.sensitivity == sensitivity
     };
     let shown = account.tables[at].catalogue.iter().filter(|(_, property)| wanted(property));
-    let results: Vec<Value> = shown.map(|(_, property)| property.to_json()).collect();
+    let results: Vec<Value> = shown.map(|(_, property)| definition(account, property)).collect();
     Ok(Reply::json(200, &json!({"results": results})))
 }
 
@@ -38,7 +41,7 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     let archived = call.query_flag("archived");
     let found = account.tables[at].catalogue.find_any(call.name(1));
     match found.filter(|(_, property)| is_shown(account, property, archived)) {
-        Some((_, property)) => Ok(Reply::json(200, &property.to_json())),
+        Some((_, property)) => Ok(Reply::json(200, &definition(account, property))),
         None => Err(unknown(call.name(1))),
     }
 }
@@ -133,8 +136,9 @@ pub(super) fn batch_create(account: &mut Account, call: &Call) -> Answer {
             Ok(mut body) => {
                 // Recorded: the batch leaves these out, the single call not.
                 if let Some(body) = body.as_object_mut() {
-                    body.remove("createdAt");
-                    body.remove("archived");
+                    for name in UNTOLD_BY_BATCH {
+                        body.remove(name);
+                    }
                 }
                 results.push(body);
             }
@@ -167,7 +171,7 @@ pub(super) fn batch_read(account: &Account, call: &Call) -> Answer {
             is_shown(account, property, request.archived) && property.sensitivity == sensitivity
         });
         match shown {
-            Some((_, property)) => results.push(property.to_json()),
+            Some((_, property)) => results.push(definition(account, property)),
             None => errors.push(unknown(&input.name).into_entry(None)),
         }
     }
@@ -248,7 +252,7 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     property.updated = now;
     check_options(&property)?;
     check_field_type(&property)?;
-    let body = property.to_json();
+    let body = definition(account, &property);
     account.tables[at].catalogue.add(property);
     Ok(Reply::json(200, &body))
 }
@@ -258,6 +262,15 @@ pub(super) fn archive(account: &mut Account, call: &Call) -> Answer {
     let at = type_of(account, call.name(0))?;
     archive_one(account, at, call.name(1))?;
     Ok(Reply::nothing())
+}
+
+/// A definition as the service of the account's time shows it.
+pub(super) fn definition(account: &Account, property: &Property) -> Value {
+    let mut body = property.to_json();
+    if let (false, Some(body)) = (account.era.has_sensitivity(), body.as_object_mut()) {
+        body.remove("dataSensitivity");
+    }
+    body
 }
 
 fn archive_one(account: &mut Account, at: TypeAt, name: &str) -> Result<(), Refused> {
@@ -301,7 +314,7 @@ pub(super) fn add(
         return Err(Refusal::new(409, message)
             .category("OBJECT_ALREADY_EXISTS")
             .sub_category("Properties.PROPERTY_WITH_NAME_EXISTS")
-            .context("propertyName", [request.name])
+            .context("name", [request.name])
             .into());
     }
     check_name(&request.name)?;
@@ -334,7 +347,7 @@ pub(super) fn add(
     };
     check_options(&property)?;
     check_field_type(&property)?;
-    let body = property.to_json();
+    let body = definition(account, &property);
     let table = &mut account.tables[at];
     let former = table.catalogue.find_any(&property.name);
     match former.and_then(|(slot, former)| Some((slot, former.archived?))) {

@@ -318,26 +318,68 @@ fn schema_json(account: &Account, at: TypeAt) -> Value {
     let custom = object_type.custom.as_ref();
     let born = custom.map_or(0, |custom| custom.created);
     let live = table.catalogue.iter().filter(|(_, property)| property.archived.is_none());
-    let properties: Vec<Value> = live.map(|(_, property)| property.to_json()).collect();
-    json!({
-        "id": object_type.type_id.trim_start_matches("2-"),
-        "name": object_type.singular,
-        "labels": custom.map(|custom| custom.labels.clone()),
-        "description": custom.and_then(|custom| custom.description.clone()),
-        "objectTypeId": object_type.type_id,
-        "fullyQualifiedName": object_type.plural,
+    let properties: Vec<Value> =
+        live.map(|(_, property)| super::properties::definition(account, property)).collect();
+    let times = match custom {
+        Some(_) => moment::exact(born),
+        None => moment::trimmed(born),
+    };
+    let labels = match custom {
+        Some(custom) => custom.labels.clone(),
+        None => standard_labels(&object_type.singular, &object_type.plural),
+    };
+    let (primary, secondary) = match custom {
+        Some(custom) => (custom.primary.clone(), custom.secondary.clone()),
+        None => standard_display(&object_type.default_properties),
+    };
+    let mut body = json!({
+        "labels": labels,
         "requiredProperties": object_type.required,
         "searchableProperties": object_type.searchable,
-        "primaryDisplayProperty": custom.and_then(|custom| custom.primary.clone()),
-        "secondaryDisplayProperties": custom.map(|custom| custom.secondary.clone()),
+        "primaryDisplayProperty": primary,
+        "secondaryDisplayProperties": secondary,
+        "archived": custom.is_some_and(|custom| custom.archived.is_some()),
+        "restorable": true,
         "metaType": if custom.is_some() { "PORTAL_SPECIFIC" } else { "HUBSPOT" },
+        "id": object_type.type_id.trim_start_matches("2-").trim_start_matches("0-"),
+        "fullyQualifiedName": match custom {
+            Some(_) => object_type.plural.clone(),
+            None => object_type.shouted(),
+        },
+        "createdAt": times,
+        "updatedAt": times,
+        "objectTypeId": object_type.type_id,
         "properties": properties,
         "associations": kinds_json(account, at),
-        "archived": custom.is_some_and(|custom| custom.archived.is_some()),
-        "allowsSensitiveProperties": false,
-        "createdAt": moment::exact(born),
-        "updatedAt": moment::exact(born),
-    })
+        "name": match custom {
+            Some(_) => object_type.singular.clone(),
+            None => object_type.shouted(),
+        },
+    });
+    if let Some(description) = custom.and_then(|custom| custom.description.clone()) {
+        body["description"] = json!(description);
+    }
+    if account.era.has_sensitivity() {
+        body["allowsSensitiveProperties"] = json!(false);
+    }
+    body
+}
+
+/// `Line item`, `Line items`.
+fn standard_labels(singular: &str, plural: &str) -> Value {
+    let label = |name: &str| {
+        let mut label = name.replace('_', " ");
+        if let Some(first) = label.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        label
+    };
+    json!({"singular": label(singular), "plural": label(plural)})
+}
+
+/// The property a record is shown by, and those beside it.
+fn standard_display(defaults: &[String]) -> (Option<String>, Vec<String>) {
+    (defaults.first().cloned(), defaults.iter().skip(1).take(2).cloned().collect())
 }
 
 fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {
@@ -346,20 +388,24 @@ fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {
     for other in 0..account.tables.len() {
         for kind in account.associations.kinds(at, other) {
             let most = account.associations.limit(at, other, kind.id);
-            entries.push(json!({
+            let mut entry = json!({
                 "id": kind.id.to_string(),
                 "fromObjectTypeId": type_id(at),
                 "toObjectTypeId": type_id(other),
                 "name": kind.name,
                 "cardinality": "ONE_TO_MANY",
                 "inverseCardinality": "ONE_TO_MANY",
-                "hasUserEnforcedMaxToObjectIds": most.is_some(),
-                "hasUserEnforcedMaxFromObjectIds": false,
-                "maxToObjectIds": most.unwrap_or(MOST_ASSOCIATED),
-                "maxFromObjectIds": MOST_ASSOCIATED,
                 "createdAt": null,
                 "updatedAt": null,
-            }));
+            });
+            // Documented today; in 2022 they were not there.
+            if account.era.has_sensitivity() {
+                entry["hasUserEnforcedMaxToObjectIds"] = json!(most.is_some());
+                entry["hasUserEnforcedMaxFromObjectIds"] = json!(false);
+                entry["maxToObjectIds"] = json!(most.unwrap_or(MOST_ASSOCIATED));
+                entry["maxFromObjectIds"] = json!(MOST_ASSOCIATED);
+            }
+            entries.push(entry);
         }
     }
     entries

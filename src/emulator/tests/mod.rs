@@ -16,6 +16,7 @@ mod oauth;
 mod objects;
 mod pipelines;
 mod properties;
+mod recordings;
 mod schemas;
 mod scopes;
 mod search;

@@ -9,7 +9,8 @@ use super::*;
 const TYPES: &[(&str, &str, &[&str])] = &[
     ("contacts", "0-1", &["email"]),
     ("companies", "0-2", &["domain"]),
-    ("deals", "0-3", &["dealname", "dealstage", "pipeline"]),
+    // A stage is documented as required, but two recorded accounts took deals without.
+    ("deals", "0-3", &["dealname", "pipeline"]),
     ("tickets", "0-5", &["subject", "hs_pipeline_stage", "hs_pipeline"]),
     ("products", "0-7", &["name"]),
     ("line_items", "0-8", &[]),
