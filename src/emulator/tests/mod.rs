@@ -5,6 +5,7 @@ mod batches;
 mod edge;
 mod editions;
 mod events;
+mod conformance;
 mod faults;
 mod fuzz;
 mod keeping;
@@ -13,6 +14,8 @@ mod limits;
 mod lists;
 mod objects;
 mod pipelines;
+#[path = "../../../tests/it/openapi/mod.rs"]
+mod openapi;
 mod properties;
 mod schemas;
 mod search;
@@ -25,7 +28,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Control, Emulator, EmulatorConfig, Values};
+use self::openapi::{Answered, Checked, Descriptions};
+use super::{Control, Emulator, EmulatorConfig, Limits, Values};
 
 /// An emulator and a plain client.
 struct Probe {
@@ -47,6 +51,19 @@ impl Got {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The answer held against HubSpot's description of the call, where there
+    /// are descriptions.
+    fn checked(&self, method: &str, path: &str) -> Checked {
+        let answered = Answered {
+            method,
+            path,
+            status: self.status,
+            content_type: self.header("content-type"),
+            body: &self.text,
+        };
+        Descriptions::found().map_or_else(Checked::default, |found| found.check(&answered))
     }
 }
 
@@ -95,7 +112,25 @@ impl Probe {
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
         }
-        read(request.send().await?).await
+        self.send(request).await
+    }
+
+    /// Sends a request, and holds the answer against HubSpot's descriptions.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Got, reqwest::Error> {
+        let faults = self.faults_fired();
+        let request = request.build()?;
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let got = read(self.client.execute(request).await?).await?;
+        // What a fault answers is the test's own making.
+        if self.faults_fired() == faults && !path.starts_with("/_emulator") {
+            let mistakes = got.checked(&method, &path).mistakes;
+            assert!(mistakes.is_empty(), "{}\n{}", mistakes.join("\n"), got.text);
+        }
+        Ok(got)
+    }
+
+    fn faults_fired(&self) -> u64 {
+        self.control().faults().iter().map(|rule| rule.fired).sum()
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Got {

@@ -128,7 +128,7 @@ async fn what_is_not_there_is_404_in_html_unless_json_is_asked_for() {
     assert_eq!(got.json().get("category"), None);
     let url = format!("{}/crm/v3/objects/contacts/42", probe.emulator.url());
     let request = probe.client.get(url).header("Authorization", "Bearer test");
-    let got = read(request.send().await.expect("an answer")).await.expect("a body");
+    let got = probe.send(request).await.expect("an answer");
     assert!(got.text.starts_with("<html>"));
     assert_eq!(got.header("x-hubspot-notfound"), Some("true"));
 }
