@@ -7,10 +7,13 @@ usage: HUBLAKE=path/to/hublake drive.py
 """
 
 import json
+import re
+import subprocess
 import sys
 import time
 import traceback
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import unquote
 
 from hubspot import HubSpot
@@ -702,6 +705,31 @@ def signatures_are_as_published(api, emulator):
     except InvalidSignatureTimestampError:
         return
     raise AssertionError("an old timestamp is taken")
+
+
+# What the manual shows.
+
+HERE = Path(__file__).parent
+PAGE = HERE / "../../../docs/emulator.md"
+
+
+@check
+def the_script_of_the_manual_works(api, emulator):
+    script = (HERE / "quickstart.py").read_text()
+    if PAGE.exists():
+        shown = re.search(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+        assert shown and shown[1] == script, "docs/emulator.md shows another script than quickstart.py"
+    usual = "http://127.0.0.1:8117"
+    assert script.count(usual) == 1 and len(script.split("\n")) <= 11
+    ran = subprocess.run(
+        [sys.executable, "-c", script.replace(usual, emulator.url)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 4 and lines[3].startswith("True 20"), lines
 
 
 def main():
