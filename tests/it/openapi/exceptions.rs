@@ -106,7 +106,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
         "every error says `error` here: api 1";
     "** /crm/v3/objects/**" "404" "/category" Missing
         "a missing record has no category: observed, 404";
-    "GET /crm/v4/objects/**" "404" "/category" Missing
+    "** /crm/v4/objects/**" "404" "/category" Missing
         "a missing record has no category: observed, 404";
     "nowhere" "404" "/category" Missing
         "unverified: a missing route answers as a missing record does";

@@ -54,6 +54,8 @@ impl DatedPaths {
                 .collect();
             names.extend(aliases);
         }
+        let typed: Vec<String> = names.iter().filter_map(|name| usual_type(name)).collect();
+        names.extend(typed);
         // The description of lists writes its root with a slash at the end.
         let roots: Vec<String> = names.iter().map(|name| format!("{name}/")).collect();
         names.extend(roots);
@@ -67,6 +69,24 @@ const ALIASES: [(&str, &str); 3] = [
     ("/crm/v3/schemas", "/crm-object-schemas/v3/schemas"),
     ("/account-info/v3/api-usage/daily", "/account-info/v3/api-usage/daily/private-apps"),
 ];
+
+/// Types that have a description of their own, and their other names: any
+/// type is described, but what only some of them know stands there alone.
+const TYPES: [(&str, [&str; 2]); 4] = [
+    ("contacts", ["contact", "0-1"]),
+    ("companies", ["company", "0-2"]),
+    ("deals", ["deal", "0-3"]),
+    ("tickets", ["ticket", "0-5"]),
+];
+
+/// The path with the name of the type by which it is described.
+fn usual_type(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/crm/v3/objects/")?;
+    let (name, rest) = rest.split_once('/')?;
+    let name = name.to_lowercase();
+    let (usual, _) = TYPES.iter().find(|(_, others)| others.contains(&name.as_str()))?;
+    Some(format!("/crm/v3/objects/{usual}/{rest}"))
+}
 
 /// `2026-03: /a; 2026-09: /b` for one of the versions.
 fn of_version(dated: &str, version: &str) -> String {
@@ -164,6 +184,7 @@ mod tests {
             ("/app-webhooks/2026-09/12/settings", "/webhooks/v3/12/settings"),
             ("/webhooks/2026-03/12/settings", "/webhooks/v3/12/settings"),
             ("/crm/objects/v3/contacts", "/crm/v3/objects/contacts"),
+            ("/crm/v3/objects/COMPANY/merge", "/crm/v3/objects/companies/merge"),
         ] {
             let names = dated.legacy_names(path);
             assert!(names.iter().any(|name| name == legacy), "{path}: {names:?}");
