@@ -66,7 +66,7 @@ async fn every_exception_is_needed() {
     missing["to"]["id"] = json!("1");
     let custom = json!({
         "name": "boat", "labels": {"singular": "Boat", "plural": "Boats"},
-        "primaryDisplayProperty": "name", "requiredProperties": ["name"],
+        "requiredProperties": ["name"],
         "properties": [{"name": "name", "label": "Name", "type": "string", "fieldType": "text"}],
         "associatedObjects": ["CONTACT"],
     });

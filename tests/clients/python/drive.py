@@ -587,6 +587,48 @@ def a_list_is_kept(api, emulator):
     refusal(404, lists, api.crm.lists.lists_api.get_by_id, "123456789")
 
 
+# What a record of each type cannot be without.
+TYPES = {
+    "companies": {"name": "x"},
+    "contacts": {"email": "typed@client.example"},
+    "deals": {"dealname": "x", "dealstage": "appointmentscheduled", "pipeline": "default"},
+    "tickets": {"subject": "x", "hs_pipeline_stage": "1", "hs_pipeline": "0"},
+    "line_items": {"name": "x"},
+    "products": {"name": "x"},
+    "quotes": {"hs_title": "x", "hs_expiration_date": "2027-01-01"},
+    "objects.calls": {"hs_timestamp": "2026-01-01T00:00:00Z"},
+    "objects.communications": {
+        "hs_timestamp": "2026-01-01T00:00:00Z",
+        "hs_communication_channel_type": "SMS",
+    },
+    "objects.emails": {"hs_timestamp": "2026-01-01T00:00:00Z", "hs_email_direction": "EMAIL"},
+    "objects.goals": {},
+    "objects.meetings": {"hs_timestamp": "2026-01-01T00:00:00Z"},
+    "objects.notes": {"hs_timestamp": "2026-01-01T00:00:00Z"},
+    "objects.postal_mail": {"hs_timestamp": "2026-01-01T00:00:00Z"},
+    "objects.tasks": {"hs_timestamp": "2026-01-01T00:00:00Z"},
+    "objects.taxes": {},
+    "commerce.invoices": {"hs_currency": "USD"},
+}
+
+
+@check
+def every_type_of_the_client_is_served(api, emulator):
+    for name, values in TYPES.items():
+        kind = api.crm
+        for part in name.split("."):
+            kind = getattr(kind, part)
+        made = kind.batch_api.create({"inputs": [{"properties": values, "objectWriteTraceId": "1"}]})
+        assert len(made.results) == 1, (name, made)
+        id = made.results[0].id
+        assert kind.basic_api.get_by_id(id).id == id, name
+        filters = [{"propertyName": "hs_object_id", "operator": "EQ", "value": id}]
+        found = kind.search_api.do_search({"filterGroups": [{"filters": filters}], "limit": 1})
+        assert [one.id for one in found.results] == [id], name
+        assert any(one.id == id for one in kind.basic_api.get_page(limit=100, after=id).results), name
+        kind.basic_api.archive(id)
+
+
 # The client's own retries.
 
 ROLLING = {
