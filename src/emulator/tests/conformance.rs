@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use super::super::{Fault, FaultAction};
 use super::openapi::EXCEPTIONS;
 use super::*;
 
@@ -114,6 +115,12 @@ async fn every_exception_is_needed() {
     let path = "/crm/v3/objects/contacts/1";
     let plain = probe.client.get(format!("{}{path}", probe.emulator.url())).bearer_auth("test");
     used.extend(probe.send(plain).await.expect("an answer").checked("GET", path).used);
+    for status in [477, 502] {
+        let action = FaultAction::Refuse { status, body: None, retry_after: None };
+        let path = "/crm/v3/owners".to_owned();
+        probe.control().add_fault(Fault { method: None, path, action, skip: 0, times: Some(1) });
+        used.extend(probe.get("/crm/v3/owners").await.checked("GET", "/crm/v3/owners").used);
+    }
     let limits = Limits { per_ten_seconds: 1, ..probe.control().limits() };
     probe.control().set_limits(limits);
     used.extend(probe.get("/crm/v3/owners").await.checked("GET", "/crm/v3/owners").used);

@@ -122,6 +122,10 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
         "HTML unless JSON is asked for: observed, 404";
     "GET **" "414" "" NoJson
         "the gateway's HTML page: api 1";
+    "**" "5**" "" NoJson
+        "gateways answer in HTML: api 1";
+    "**" "477" "/category" Missing
+        "the body of 477 is not published: api 1";
     "**" "429" "/category" Missing
         "the burst limit's own body: api 3, observed, 429";
     "**" "429" "/errorType" Unknown
