@@ -228,7 +228,7 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
         custom.secondary =
             change.secondary_display_properties.unwrap_or(std::mem::take(&mut custom.secondary));
     }
-    Ok(Reply::json(200, &schema_json(account, at)))
+    Ok(Reply::json(200, &definition_json(account, at)))
 }
 
 /// `DELETE …/schemas/{objectType}`: only when no record is left. With
@@ -335,6 +335,19 @@ fn schema_json(account: &Account, at: TypeAt) -> Value {
         "createdAt": moment::exact(born),
         "updatedAt": moment::exact(born),
     })
+}
+
+/// The type alone, which is what a change of it answers: `ObjectTypeDefinition`
+/// in HubSpot's description.
+fn definition_json(account: &Account, at: TypeAt) -> Value {
+    let mut definition = schema_json(account, at);
+    if let Some(members) = definition.as_object_mut() {
+        for absent in ["properties", "associations", "metaType", "allowsSensitiveProperties"] {
+            members.shift_remove(absent);
+        }
+    }
+    definition["portalId"] = json!(account.portal_id);
+    definition
 }
 
 fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {

@@ -480,7 +480,12 @@ async fn custom_types_are_made_and_used() {
     assert_eq!(record.status, 201, "{}", record.text);
     let listed = probe.get("/crm/v3/objects/p24680135_licence?properties=key").await.json();
     assert_eq!(listed["results"][0]["properties"]["key"], "K-1");
-    let delete = format!("/crm/v3/schemas/{type_id}");
+    let path_of_type = format!("/crm/v3/schemas/{type_id}");
+    let change = json!({"description": "What may be used"});
+    let changed = probe.call("PATCH", &path_of_type, Some(change)).await.json();
+    assert_eq!(changed["description"], "What may be used");
+    assert_eq!(changed.get("properties"), None, "a change answers the type alone");
+    let delete = path_of_type;
     assert_eq!(probe.call("DELETE", &delete, None).await.status, 400, "it has a record");
     probe.call("DELETE", &format!("{path}/{}", id_of(&record.json())), None).await;
     assert_eq!(probe.call("DELETE", &delete, None).await.status, 204);

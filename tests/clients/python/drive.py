@@ -531,6 +531,9 @@ def a_type_of_ones_own_is_made(api, emulator):
         core.update(made.object_type_id, {"labels": {"singular": "Ship", "plural": "Ships"}}).labels.singular
         == "Ship"
     )
+    tie = {"fromObjectTypeId": made.object_type_id, "toObjectTypeId": "0-2", "name": "boat_to_company"}
+    assert core.create_association(made.object_type_id, tie).to_object_type_id
+    assert {one.name for one in core.get_by_id(made.object_type_id).properties} >= {"name", "hull"}
     refusal(400, schemas, core.archive, made.object_type_id)
     api.crm.objects.basic_api.archive(made.object_type_id, boats.results[0].id)
     core.archive(made.object_type_id)
@@ -578,7 +581,18 @@ def a_list_is_kept(api, emulator):
     rest = members.get_page(made.list_id, limit=3, after=unquote(page.paging.next.after))
     assert sorted(str(one.record_id) for one in page.results + rest.results) == sorted(people)
     assert any(one.list_id == made.list_id for one in members.get_lists("0-1", people[0]).results)
+    ordered = members.get_page_ordered_by_added_to_list_date(made.list_id)
+    assert sorted(str(one.record_id) for one in ordered.results) == sorted(people)
     assert members.remove(made.list_id, people[:2]).record_ids_removed
+    changed = members.add_and_remove(
+        made.list_id, {"recordIdsToAdd": people[:1], "recordIdsToRemove": people[4:]}
+    )
+    assert (changed.records_ids_added, changed.record_ids_removed) == (people[:1], people[4:])
+    members.remove_all(made.list_id)
+    assert members.get_page(made.list_id).results == []
+    assert api.crm.lists.lists_api.get_by_id(made.list_id).list.name == "Chosen"
+    known = api.crm.lists.lists_api.get_all(list_ids=[made.list_id]).lists
+    assert [one.list_id for one in known] == [made.list_id]
     found = api.crm.lists.lists_api.do_search({"query": "Chos"})
     assert [one.list_id for one in found.lists] == [made.list_id]
     assert api.crm.lists.lists_api.update_name(made.list_id, list_name="Picked").updated_list.name == "Picked"
