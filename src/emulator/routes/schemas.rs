@@ -316,17 +316,23 @@ fn schema_json(account: &Account, at: TypeAt) -> Value {
     let born = custom.map_or(0, |custom| custom.created);
     let live = table.catalogue.iter().filter(|(_, property)| property.archived.is_none());
     let properties: Vec<Value> = live.map(|(_, property)| property.to_json()).collect();
+    let labels = custom.map(|custom| custom.labels.clone()).unwrap_or_else(|| {
+        json!({
+            "singular": object_type.label(&object_type.singular, "singular"),
+            "plural": object_type.label(&object_type.plural, "plural"),
+        })
+    });
     json!({
         "id": object_type.type_id.trim_start_matches("2-"),
         "name": object_type.singular,
-        "labels": custom.map(|custom| custom.labels.clone()),
+        "labels": labels,
         "description": custom.and_then(|custom| custom.description.clone()),
         "objectTypeId": object_type.type_id,
         "fullyQualifiedName": object_type.plural,
         "requiredProperties": object_type.required,
         "searchableProperties": object_type.searchable,
         "primaryDisplayProperty": custom.and_then(|custom| custom.primary.clone()),
-        "secondaryDisplayProperties": custom.map(|custom| custom.secondary.clone()),
+        "secondaryDisplayProperties": custom.map_or(json!([]), |custom| json!(custom.secondary)),
         "metaType": if custom.is_some() { "PORTAL_SPECIFIC" } else { "HUBSPOT" },
         "properties": properties,
         "associations": kinds_json(account, at),

@@ -82,6 +82,13 @@ async fn every_exception_is_needed() {
     let associations = "/crm/v4/associations/contacts/companies/batch";
     let dated = "/crm/associations/2026-03/contacts/companies/batch/archive";
     let pairs = json!({"inputs": [{"from": {"id": contact}, "to": [{"id": company}]}]});
+    let read = json!({"inputs": [{"id": contact}]});
+    let mut loose = list("loose");
+    loose["processingType"] = json!("DYNAMIC");
+    loose["filterBranch"] = json!({
+        "filterBranchType": "AND", "filterBranches": [],
+        "filters": [{"filterType": "PROPERTY", "property": "email", "operation": {}}],
+    });
     let long = format!("/crm/v3/objects/contacts?properties={}", "x".repeat(9_000));
     let calls = [
         ("GET", record.as_str(), None),
@@ -99,6 +106,49 @@ async fn every_exception_is_needed() {
         ("GET", "/crm/v3/owners?archived=true", None),
         ("POST", "/crm/v3/lists", Some(list("another"))),
         ("POST", "/crm/v3/lists/search", None),
+        ("POST", "/crm/v3/lists", Some(loose)),
+        (
+            "POST",
+            "/crm/v3/lists/records/memberships/batch/read",
+            Some(json!({"inputs": [{"objectTypeId": "0-1", "recordId": contact.to_string()}]})),
+        ),
+        (
+            "POST",
+            "/crm-object-schemas/v3/schemas/p24680135_boat/associations",
+            Some(
+                json!({"fromObjectTypeId": "p24680135_boat", "toObjectTypeId": "0-2", "name": "b"}),
+            ),
+        ),
+        ("POST", "/crm/v3/associations/contacts/companies/batch/read", Some(read.clone())),
+        (
+            "POST",
+            "/crm/objects/2026-09/contacts/batch/read",
+            Some(json!({"inputs": [{"id": "1"}]})),
+        ),
+        (
+            "PATCH",
+            &format!("/crm/objects/2026-09/contacts/{contact}"),
+            Some(json!({"properties": {"contract_start": "631168496000"}})),
+        ),
+        (
+            "POST",
+            "/crm/properties/2026-09/contacts/batch/create",
+            Some(json!({"inputs": [{
+                "name": "conforming", "label": "C", "type": "string", "fieldType": "text",
+                "groupName": "contactinformation",
+            }]})),
+        ),
+        ("GET", "/account-info/2026-09/details", None),
+        (
+            "POST",
+            "/webhooks/2026-03/54321/subscriptions",
+            Some(json!({"eventType": "event.completed"})),
+        ),
+        ("POST", "/crm/v3/exports/export/async", Some(json!({}))),
+        ("GET", "/webhooks-journal/journal/v4/earliest", None),
+        ("GET", "/crm/v3/object-library/enablement/0-162", None),
+        ("GET", "/crm/v3/limits/custom-properties", None),
+        ("GET", "/events/v3/event-definitions", None),
         ("PUT", &members, Some(json!([contact.to_string()]))),
         ("GET", "/crm/v3/objects/contacts/1", None),
         ("GET", "/crm/v4/objects/contacts/1/associations/companies", None),
@@ -107,7 +157,15 @@ async fn every_exception_is_needed() {
         ("PUT", "/crm/v3/objects/contacts", None),
         ("GET", &long, None),
     ];
+    let denied = json!({
+        "associations_denied": true, "september_lists_associations": false,
+        "september_partial_is_success": true,
+    });
+    probe.post("/_emulator/rules", denied).await;
+    let denied =
+        format!("/crm/objects/2026-09/contacts/{contact}/associations/default/companies/{company}");
     let mut used = HashSet::new();
+    used.extend(probe.call("PUT", &denied, None).await.checked("PUT", &denied).used);
     for (method, path, body) in calls {
         used.extend(probe.call(method, path, body).await.checked(method, path).used);
     }

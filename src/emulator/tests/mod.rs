@@ -2,10 +2,10 @@
 
 mod associations;
 mod batches;
+mod conformance;
 mod edge;
 mod editions;
 mod events;
-mod conformance;
 mod faults;
 mod fuzz;
 mod keeping;
@@ -13,9 +13,9 @@ mod labels;
 mod limits;
 mod lists;
 mod objects;
-mod pipelines;
 #[path = "../../../tests/it/openapi/mod.rs"]
 mod openapi;
+mod pipelines;
 mod properties;
 mod schemas;
 mod search;

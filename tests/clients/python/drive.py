@@ -16,15 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
-from hubspot import HubSpot
+from hubspot import HubSpot, webhooks
 from hubspot.crm import contacts, deals, lists, objects, owners, pipelines, properties, schemas
 from hubspot.exceptions import InvalidSignatureTimestampError
 from hubspot.utils.signature import Signature
 from urllib3.util.retry import Retry
 
-from emulator import Emulator
+from emulator import Emulator, Receiver
 
 CONTACTS = 230
+WEBHOOK_SECRET = "5ad6f31c-0bd5-4c2e-9d3c-f0e3a5c8d7b1"
 CHECKS = []
 
 
@@ -724,6 +725,58 @@ def a_wait_in_seconds_is_kept(api, emulator):
     assert time.monotonic() - started >= 1
 
 
+# Webhooks.
+
+APP_ID = 1160452
+
+
+def hooks_api(emulator):
+    return HubSpot(api_key="developer-key", host=emulator.url).webhooks
+
+
+@check
+def an_app_subscribes(api, emulator):
+    hooks = hooks_api(emulator)
+    throttling = {"maxConcurrentRequests": 10, "period": "SECONDLY"}
+    settings = {"targetUrl": "http://127.0.0.1:9/never", "throttling": throttling}
+    assert hooks.settings_api.configure(APP_ID, settings).target_url == settings["targetUrl"]
+    assert hooks.settings_api.get_all(APP_ID).throttling.max_concurrent_requests == 10
+    made = hooks.subscriptions_api.create(APP_ID, {"eventType": "contact.deletion", "active": False})
+    assert made.active is False and isinstance(made.created_at, datetime)
+    change = {"inputs": [{"id": int(made.id), "active": True}]}
+    assert hooks.subscriptions_api.update_batch(APP_ID, change).results[0].active
+    assert hooks.subscriptions_api.update(made.id, APP_ID, {"active": False}).active is False
+    assert hooks.subscriptions_api.get_by_id(made.id, APP_ID).event_type == "contact.deletion"
+    hooks.subscriptions_api.archive(made.id, APP_ID)
+    assert hooks.subscriptions_api.get_all(APP_ID).results == []
+    hooks.settings_api.clear(APP_ID)
+    refusal(404, webhooks, hooks.settings_api.get_all, APP_ID)
+
+
+@check
+def a_delivery_is_signed_as_the_client_expects(api, emulator):
+    hooks = hooks_api(emulator)
+    with Receiver() as receiver:
+        throttling = {"maxConcurrentRequests": 10, "period": "SECONDLY"}
+        target = f"{receiver.url}/hubspot?tenant=a%20b"
+        hooks.settings_api.configure(APP_ID, {"targetUrl": target, "throttling": throttling})
+        hooks.subscriptions_api.create(APP_ID, {"eventType": "contact.creation", "active": True})
+        made = api.crm.contacts.basic_api.create(contact(email="heard@client.example"))
+        emulator.control("webhooks/flush", method="POST")
+        path, headers, body = receiver.requests[0]
+        hooks.settings_api.clear(APP_ID)
+    events = json.loads(body)
+    assert [(one["subscriptionType"], one["objectId"]) for one in events] == [
+        ("contact.creation", int(made.id))
+    ]
+    signed = dict(client_secret=WEBHOOK_SECRET, request_body=body, http_uri=f"{receiver.url}{path}")
+    assert Signature.is_valid(headers["X-HubSpot-Signature"], signature_version="v1", **signed)
+    third = dict(signature_version="v3", timestamp=headers["X-HubSpot-Request-Timestamp"])
+    assert Signature.is_valid(headers["X-HubSpot-Signature-v3"], **third, **signed)
+    other = dict(signed, client_secret="another")
+    assert not Signature.is_valid(headers["X-HubSpot-Signature-v3"], **third, **other)
+
+
 # Signatures of webhooks: the vectors of the API reference, section 14.
 
 SECRET = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy"
@@ -802,6 +855,8 @@ def main():
         "0s",
         "--limit",
         "1000000",
+        "--webhook-secret",
+        WEBHOOK_SECRET,
     ]
     with Emulator(*options) as emulator:
         emulator.control("limits", {"searches_per_second": 1_000_000})

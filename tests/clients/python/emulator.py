@@ -4,10 +4,12 @@ HUBLAKE names the program; HUBLAKE_RECORD, if set, the file to which it adds
 every exchange.
 """
 
+import http.server
 import json
 import os
 import signal
 import subprocess
+import threading
 import urllib.request
 
 
@@ -44,3 +46,31 @@ class Emulator:
     def counts(self):
         """How many calls each endpoint answered, by status."""
         return self.control("log?since=0")["counts"]
+
+
+class Receiver:
+    """Takes webhooks and keeps them: path, headers, body."""
+
+    def __init__(self):
+        kept = self.requests = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                kept.append((self.path, self.headers, body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()

@@ -28,9 +28,9 @@ pub(crate) enum Differs {
 /// A difference that is right.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Exception {
-    /// Method and path, as called or as described, or `nowhere` for what is not
-    /// described. This and the next two are patterns, in which `*` stands for
-    /// anything without a slash and `**` for anything.
+    /// Method and path, as called or as described. This and the next two are
+    /// patterns, in which `*` stands for anything without a slash and `**` for
+    /// anything.
     pub(crate) call: &'static str,
     pub(crate) status: &'static str,
     /// Where in the body, as a JSON pointer.
@@ -71,10 +71,32 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
         "ids of associates are numbers: api 11, observed 13";
     "** /crm/v4/**" "2**" "**/label" Null
         "the unlabelled kind has the label null: api 11";
-    "POST /crm/associations/2026-03/*/*/batch/**" "200" "" Status
-        "dated archives answer 200 with an empty batch, v4 ones 204: api 15";
-    "PUT /crm/v3/objects/*/*/associations/*/*/*" "200" "" Undescribed
+    "POST /crm/associations/2026-*/*/*/batch/**" "200" "" Status
+        "dated paths answer 200 where v4 answers 201 or 204: api 15";
+    "* /crm/v3/objects/*/*/associations/**" "200" "" Undescribed
         "version 3 of associations: recorded, not described";
+    "* /crm/v3/associations/**" "2**" "" Undescribed
+        "version 3 of associations: recorded, not described";
+    // What 2026-09 has changed.
+    "POST /crm/objects/2026-09/**" "20*" "/*rrors" Unknown
+        "`errors` and `numErrors` are in the one shape of an answer: api 15";
+    "** /crm/objects/2026-09/**" "2**" "**/warnings" Unknown
+        "on records whose values were made to fit: api 5 and 15";
+    "POST /crm/properties/2026-09/*/batch/create" "200" "" Status
+        "200 in place of 201 and 207: api 15";
+    "GET /account-info/2026-09/details" "200" "/*" Unknown
+        "`portalName` and `createdAt` are added: api 15";
+    "POST /webhooks/2026-*/*/subscriptions" "201" "/eventType" Value
+        "`event.completed` is known to newer descriptions: api 14";
+    // Calls that the guides tell of and no description has.
+    "GET /crm/v3/object-library/**" "200" "" Undescribed
+        "api 10";
+    "GET /crm/v3/limits/**" "200" "" Undescribed
+        "api 9";
+    "POST /crm/v3/lists/records/memberships/batch/read" "200" "" Undescribed
+        "api 12";
+    "* /events/v3/event-definitions**" "2**" "" Undescribed
+        "api 13";
     // Properties, schemas, owners, lists.
     "** /crm/v3/properties/**" "2**" "**/dataSensitivity" Unknown
         "on properties since 2024: api 9, observed 19";
@@ -86,6 +108,14 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
         "associations of a schema have no times: observed 19";
     "** /crm-object-schemas/v3/**" "2**" "**/associations/*/updatedAt" Null
         "associations of a schema have no times: observed 19";
+    "POST /crm-object-schemas/v3/schemas/*/associations" "201" "/*edAt" Null
+        "associations of a schema have no times: observed 19";
+    "** /crm-object-schemas/v3/**" "2**" "**/*ardinality" Unknown
+        "associations of a schema have cardinality fields: observed 19";
+    "** /crm-object-schemas/v3/**" "2**" "**/*axToObjectIds" Unknown
+        "associations of a schema have cardinality fields: observed 19";
+    "** /crm-object-schemas/v3/**" "2**" "**/*axFromObjectIds" Unknown
+        "associations of a schema have cardinality fields: observed 19";
     "** /crm-object-schemas/v3/**" "2**" "**/description" Null
         "unverified: this API sends null for what it lacks (observed 19), a client must bear it";
     "** /crm-object-schemas/v3/**" "2**" "**/primaryDisplayProperty" Null
@@ -94,6 +124,8 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
         "archived owners have no user: api 12";
     "** /crm/v3/lists/**" "200" "**/membershipSettings/*" Null
         "recorded: both members are null where nobody set them";
+    "** /crm/v3/lists/**" "200" "**/filterBranch" Value
+        "kept as it was given: the emulator checks no filters";
     "PUT /crm/v3/lists/*/memberships/**" "200" "/*" Missing
         "each of the three lists is left out when empty: observed 20";
     // Parts of a batch that failed.
@@ -106,22 +138,24 @@ pub(crate) const EXCEPTIONS: &[Exception] = exceptions! {
     // Refusals.
     "**" "4**" "/status" Unknown
         "every error says `error` here: api 1";
-    "** /crm/v3/objects/**" "404" "/category" Missing
-        "a missing record has no category: observed, 404";
-    "** /crm/v4/objects/**" "404" "/category" Missing
-        "a missing record has no category: observed, 404";
-    "nowhere" "404" "/category" Missing
-        "unverified: a missing route answers as a missing record does";
-    "** /crm/**" "400" "/category" Missing
+    "**" "4*4" "/category" Missing
+        "a missing record has none: observed, 404; nor is one published for the 414 of merges";
+    "**" "405" "/category" Missing
+        "unverified: the body is not published";
+    "**" "403" "/category" Missing
+        "refusals that do not name scopes by the usual form have none: observed, 403";
+    "** /crm**" "400" "/category" Missing
         "unknown object types and bodies of the wrong form have none: observed, 400";
     "POST /crm/v3/lists/search" "400" "/errors/*" Text
         "without a body, errors are plain texts: observed, 400";
-    "**" "405" "/category" Missing
-        "unverified: the body is not published";
     "**" "404" "" NoJson
         "HTML unless JSON is asked for: observed, 404";
     "GET **" "414" "" NoJson
         "the gateway's HTML page: api 1";
+    "**" "50*" "/category" Missing
+        "unverified for 500, which is seldom seen; 501 is the emulator's own";
+    "**" "5**" "/status" Unknown
+        "every error says `error` here: api 1";
     "**" "5**" "" NoJson
         "gateways answer in HTML: api 1";
     "**" "477" "/category" Missing

@@ -133,11 +133,14 @@ impl Descriptions {
     pub(crate) fn check(&self, answered: &Answered<'_>) -> Checked {
         let path = answered.path.split('?').next().unwrap_or_default();
         let asked = format!("{} {path}", answered.method);
-        let (operation, name, mut differences) = match self.operation(answered.method, path) {
-            Some(operation) => (operation, operation.name.as_str(), Vec::new()),
+        let named = |path: &String| format!("{} {path}", answered.method);
+        let mut names: Vec<String> = self.dated.legacy_names(path).iter().map(named).collect();
+        let (operation, mut differences) = match self.operation(&names) {
+            Some(operation) => (operation, Vec::new()),
             // Any operation's errors are those of all others.
-            None => (&self.operations[0], "nowhere", undescribed(answered)),
+            None => (&self.operations[0], undescribed(answered)),
         };
+        names.push(operation.name.clone());
         if differences.is_empty() || answered.status >= 400 {
             differences.extend(self.differences(operation, answered));
         }
@@ -147,7 +150,7 @@ impl Descriptions {
                 exception.differs == difference.differs
                     && wildcard(exception.place, &difference.place)
                     && wildcard(exception.status, &answered.status.to_string())
-                    && [&asked, name].iter().any(|name| wildcard(exception.call, name))
+                    && names.iter().any(|name| wildcard(exception.call, name))
             });
             match allowed {
                 Some(exception) => checked.used.push(exception),
@@ -160,12 +163,11 @@ impl Descriptions {
         checked
     }
 
-    /// The operation that a path means: the one with the fewest placeholders.
-    fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
-        let candidates = self.dated.legacy_names(path);
-        candidates.iter().find_map(|path| {
-            let asked = format!("{method} {path}");
-            let fitting = self.operations.iter().filter(|operation| fits(&operation.name, &asked));
+    /// The operation that a call means, by any of its names: the one with the
+    /// fewest placeholders.
+    fn operation(&self, names: &[String]) -> Option<&Operation> {
+        names.iter().find_map(|asked| {
+            let fitting = self.operations.iter().filter(|operation| fits(&operation.name, asked));
             fitting.min_by_key(|operation| operation.name.matches('{').count())
         })
     }
