@@ -145,6 +145,14 @@ async fn every_exception_is_needed() {
             Some(json!({"eventType": "event.completed"})),
         ),
         ("POST", "/crm/v3/exports/export/async", Some(json!({}))),
+        (
+            "PUT",
+            "/webhooks/v3/54321/settings",
+            Some(json!({
+                "targetUrl": "http://127.0.0.1:9/never",
+                "throttling": {"maxConcurrentRequests": 10, "period": "SECONDLY"},
+            })),
+        ),
         ("GET", "/webhooks-journal/journal/v4/earliest", None),
         ("GET", "/crm/v3/object-library/enablement/0-162", None),
         ("GET", "/crm/v3/limits/custom-properties", None),
