@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{Fault, FaultAction};
+use super::super::{DeclaredToken, Fault, FaultAction, OAuthApp};
 use super::openapi::EXCEPTIONS;
 use super::*;
 
@@ -187,6 +187,24 @@ async fn every_exception_is_needed() {
         probe.control().add_fault(Fault { method: None, path, action, skip: 0, times: Some(1) });
         used.extend(probe.get("/crm/v3/owners").await.checked("GET", "/crm/v3/owners").used);
     }
+    let control = probe.control();
+    control.declare_app(OAuthApp::new("app", "secret"));
+    control.declare_token(DeclaredToken::private_app("pat", &["oauth"]));
+    control.approve_at_once(true);
+    let info = "/oauth/v2/private-apps/get/access-token-info";
+    for (path, body) in [
+        (info, json!({"tokenKey": "pat"})),
+        ("/oauth/v1/token", json!({})),
+        ("/oauth/v3/token", json!({})),
+    ] {
+        used.extend(probe.post(path, body).await.checked("POST", path).used);
+    }
+    let stays = reqwest::redirect::Policy::none();
+    let browser = reqwest::Client::builder().no_proxy().redirect(stays).build().expect("a client");
+    let path = "/oauth/authorize";
+    let asked = "client_id=app&redirect_uri=https%3A%2F%2Fapp.example&scope=oauth";
+    let page = browser.get(format!("{}{path}?{asked}", probe.emulator.url()));
+    used.extend(probe.send(page).await.expect("an answer").checked("GET", path).used);
     let limits = Limits { per_ten_seconds: 1, ..probe.control().limits() };
     probe.control().set_limits(limits);
     used.extend(probe.get("/crm/v3/owners").await.checked("GET", "/crm/v3/owners").used);

@@ -347,6 +347,44 @@ test('a client with retries outlives gateways that fail', async () => {
   await emulator.control('faults', undefined, 'DELETE')
 })
 
+// Tokens.
+
+test('an app is connected and its token refreshed', async () => {
+  const keys = ['client-app', 'client-app-secret']
+  const back = 'https://app.example/back'
+  const apps = [{ client_id: keys[0], client_secret: keys[1], name: 'Client', redirect_uris: [back] }]
+  await emulator.control('credentials', { apps, approve_at_once: true })
+  const scopes = 'oauth crm.objects.contacts.read'
+  const asked = new URL(api.oauth.getAuthorizationUrl(keys[0], back, scopes, undefined, 's1'))
+  assert.equal(asked.origin, 'https://app.hubspot.com')
+  const page = await fetch(`${emulator.url}${asked.pathname}${asked.search}`, { redirect: 'manual' })
+  const answer = new URL(page.headers.get('location')).searchParams
+  assert.equal(answer.get('state'), 's1')
+  const exchange = () => api.oauth.tokensApi.create('authorization_code', answer.get('code'), back, ...keys)
+  const tokens = await exchange()
+  assert.deepEqual([tokens.tokenType, tokens.expiresIn], ['bearer', 1800])
+  const again = await refusal(400, exchange())
+  assert.equal(again.body.status, 'BAD_AUTH_CODE')
+
+  const mine = client({ accessToken: tokens.accessToken })
+  assert.equal((await mine.crm.contacts.basicApi.getPage(1)).results.length, 1)
+  const forbidden = await refusal(403, mine.crm.deals.basicApi.getPage(1))
+  assert.equal(forbidden.body.category, 'MISSING_SCOPES')
+  const told = await api.oauth.accessTokensApi.get(tokens.accessToken)
+  assert.deepEqual(sorted(told.scopes), sorted(scopes.split(' ')))
+
+  await emulator.control('credentials', { expire: true })
+  const expired = await refusal(401, mine.crm.contacts.basicApi.getPage(1))
+  assert.equal(expired.body.category, 'EXPIRED_AUTHENTICATION')
+  const refresh = () =>
+    api.oauth.tokensApi.create('refresh_token', undefined, undefined, ...keys, tokens.refreshToken)
+  mine.setAccessToken((await refresh()).accessToken)
+  assert.equal((await mine.crm.contacts.basicApi.getPage(1)).results.length, 1)
+  await api.oauth.refreshTokensApi.archive(tokens.refreshToken)
+  const revoked = await refusal(400, refresh())
+  assert.equal(revoked.body.status, 'BAD_REFRESH_TOKEN')
+})
+
 // Signatures of webhooks: the vectors of the API reference, section 14.
 
 test('signatures are as published', () => {

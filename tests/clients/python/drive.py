@@ -14,11 +14,12 @@ import time
 import traceback
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlparse
 
-from hubspot import HubSpot, webhooks
+from hubspot import HubSpot, oauth, webhooks
 from hubspot.crm import contacts, deals, lists, objects, owners, pipelines, properties, schemas
 from hubspot.exceptions import InvalidSignatureTimestampError
+from hubspot.utils.oauth import get_auth_url
 from hubspot.utils.signature import Signature
 from urllib3.util.retry import Retry
 
@@ -775,6 +776,63 @@ def a_delivery_is_signed_as_the_client_expects(api, emulator):
     assert Signature.is_valid(headers["X-HubSpot-Signature-v3"], **third, **signed)
     other = dict(signed, client_secret="another")
     assert not Signature.is_valid(headers["X-HubSpot-Signature-v3"], **third, **other)
+
+
+# Tokens.
+
+APP = {
+    "client_id": "client-app",
+    "client_secret": "client-app-secret",
+    "name": "Client",
+    "redirect_uris": ["https://app.example/back"],
+}
+KEYS = {"client_id": APP["client_id"], "client_secret": APP["client_secret"]}
+
+
+def installed(api, emulator):
+    """The tokens of an app that somebody has just connected."""
+    emulator.control("credentials", {"apps": [APP], "approve_at_once": True})
+    asked = get_auth_url(
+        APP["client_id"], APP["redirect_uris"][0], scope=("oauth", "crm.objects.contacts.read"), state="s1"
+    )
+    usual = "https://app.hubspot.com"
+    assert asked.startswith(usual)
+    back = parse_qs(urlparse(emulator.redirect(asked.removeprefix(usual))).query)
+    assert back["state"] == ["s1"]
+    code = dict(grant_type="authorization_code", code=back["code"][0], redirect_uri=APP["redirect_uris"][0])
+    tokens = HubSpot(host=emulator.url).oauth.tokens_api.create(**code, **KEYS)
+    error = refusal(400, oauth, api.oauth.tokens_api.create, **code, **KEYS)
+    assert body_of(error)["status"] == "BAD_AUTH_CODE"
+    return tokens
+
+
+@check
+def an_app_is_connected_and_its_token_refreshed(api, emulator):
+    tokens = installed(api, emulator)
+    assert (tokens.token_type, tokens.expires_in) == ("bearer", 1800)
+    mine = HubSpot(access_token=tokens.access_token, host=emulator.url)
+    page = mine.crm.contacts.basic_api.get_page_with_http_info(limit=1)
+    assert "X-HubSpot-RateLimit-Daily" not in page[2], "OAuth has no daily limit"
+    refusal(403, deals, mine.crm.deals.basic_api.get_page)
+    told = api.oauth.access_tokens_api.get(tokens.access_token)
+    assert set(told.scopes) == {"oauth", "crm.objects.contacts.read"} and told.token_type == "access"
+    assert api.oauth.refresh_tokens_api.get(tokens.refresh_token).client_id == APP["client_id"]
+    emulator.control("credentials", {"expire": True})
+    error = refusal(401, contacts, mine.crm.contacts.basic_api.get_page)
+    assert body_of(error)["category"] == "EXPIRED_AUTHENTICATION"
+    more = api.oauth.tokens_api.create(grant_type="refresh_token", refresh_token=tokens.refresh_token, **KEYS)
+    mine.access_token = more.access_token
+    assert mine.crm.contacts.basic_api.get_page(limit=1).results
+    api.oauth.refresh_tokens_api.archive(tokens.refresh_token)
+    again = dict(grant_type="refresh_token", refresh_token=tokens.refresh_token)
+    error = refusal(400, oauth, api.oauth.tokens_api.create, **again, **KEYS)
+    assert body_of(error)["status"] == "BAD_REFRESH_TOKEN"
+
+
+@check
+def no_token_is_no_access(api, emulator):
+    error = refusal(401, contacts, HubSpot(host=emulator.url).crm.contacts.basic_api.get_page)
+    assert body_of(error)["category"] == "INVALID_AUTHENTICATION"
 
 
 # Signatures of webhooks: the vectors of the API reference, section 14.

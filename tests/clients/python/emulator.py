@@ -5,6 +5,7 @@ every exchange.
 """
 
 import http.server
+import http.client
 import json
 import os
 import signal
@@ -39,6 +40,14 @@ class Emulator:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+    def redirect(self, path):
+        """Where a page sends a browser."""
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 302, answer.status
+        return answer.headers["Location"]
 
     def fault(self, path, **fault):
         self.control("faults", {"path": path, **fault})
