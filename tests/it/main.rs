@@ -6,5 +6,7 @@ mod emulator;
 mod kills;
 mod load;
 mod main_job;
+mod openapi;
+mod recorded;
 mod s3;
 mod world;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use hublake::emulator::{
@@ -11,6 +12,11 @@ use hublake::emulator::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::recorded;
+
+/// The file of the project's folder that keeps what hublake and HubSpot said.
+const EXCHANGES: &str = "exchanges.jsonl";
 
 const PIPELINE: &str = r#"
 extract:
@@ -61,7 +67,9 @@ impl World {
 
     /// The same with the `lake:` section given.
     pub(crate) async fn with_lake(lake: &str) -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
         let config = EmulatorConfig {
+            record: Some(dir.path().join(EXCHANGES)),
             contacts: 300,
             companies: 60,
             deals: 20,
@@ -74,7 +82,6 @@ impl World {
             ..EmulatorConfig::default()
         };
         let emulator = Emulator::start(config.clone()).await.expect("an emulator on a free port");
-        let dir = TempDir::new().expect("a temporary folder");
         let world = Self { control: emulator.control(), emulator, config, dir };
         let settings = format!(
             "{lake}hubspot:\n  base_url: {}\n  token: {{ file: token }}\n  burst_limit: 10000\n\
@@ -222,6 +229,18 @@ impl World {
         collect_parquet(&self.path("lake").join(folder), &mut files);
         files.sort();
         files
+    }
+}
+
+impl Drop for World {
+    /// Whatever hublake was answered has to be what HubSpot describes.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        self.control.flush_recording().expect("exchanges can be written");
+        let (_, mistakes) = recorded::mistakes(&self.path(EXCHANGES));
+        assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
     }
 }
 

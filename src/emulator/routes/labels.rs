@@ -165,8 +165,6 @@ fn limit_json(
         "category": kind.category,
         "typeId": id,
         "userEnforcedMaxToObjectIds": most,
-        "fromObjectTypeId": account.tables[from].object_type.type_id,
-        "toObjectTypeId": account.tables[to].object_type.type_id,
     });
     if let Some(label) = &kind.label {
         entry["label"] = json!(label);

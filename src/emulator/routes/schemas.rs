@@ -231,7 +231,7 @@ pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
         custom.secondary =
             change.secondary_display_properties.unwrap_or(std::mem::take(&mut custom.secondary));
     }
-    Ok(Reply::json(200, &schema_json(account, at)))
+    Ok(Reply::json(200, &definition_json(account, at)))
 }
 
 /// `DELETE …/schemas/{objectType}`: only when no record is left. With
@@ -380,6 +380,19 @@ fn standard_labels(singular: &str, plural: &str) -> Value {
 /// The property a record is shown by, and those beside it.
 fn standard_display(defaults: &[String]) -> (Option<String>, Vec<String>) {
     (defaults.first().cloned(), defaults.iter().skip(1).take(2).cloned().collect())
+}
+
+/// The type alone, which is what a change of it answers: `ObjectTypeDefinition`
+/// in HubSpot's description.
+fn definition_json(account: &Account, at: TypeAt) -> Value {
+    let mut definition = schema_json(account, at);
+    if let Some(members) = definition.as_object_mut() {
+        for absent in ["properties", "associations", "metaType", "allowsSensitiveProperties"] {
+            members.shift_remove(absent);
+        }
+    }
+    definition["portalId"] = json!(account.portal_id);
+    definition
 }
 
 fn kinds_json(account: &Account, at: TypeAt) -> Vec<Value> {

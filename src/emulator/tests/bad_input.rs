@@ -17,7 +17,7 @@ const CREATE: &str =
 
 impl Probe {
     /// A call with any body under any name.
-    async fn send(&self, method: &str, path: &str, kind: Option<&str>, body: Vec<u8>) -> Got {
+    async fn send_as(&self, method: &str, path: &str, kind: Option<&str>, body: Vec<u8>) -> Got {
         let url = format!("{}{path}", self.emulator.url());
         let mut request = self.client.request(method.parse().expect("a method"), url);
         request = request.bearer_auth("test").header("Accept", "application/json").body(body);
@@ -46,7 +46,7 @@ async fn bodies_must_be_json_and_say_so() {
         "multipart/form-data; boundary=x",
         "json",
     ] {
-        let got = probe.send("POST", CONTACTS, Some(kind), body("no@x.example")).await;
+        let got = probe.send_as("POST", CONTACTS, Some(kind), body("no@x.example")).await;
         assert_refused(&got, 415, "Unsupported Media Type");
     }
     let taken = [
@@ -57,10 +57,10 @@ async fn bodies_must_be_json_and_say_so() {
         None,
     ];
     for (turn, kind) in taken.into_iter().enumerate() {
-        let got = probe.send("POST", CONTACTS, kind, body(&format!("{turn}@x.example"))).await;
+        let got = probe.send_as("POST", CONTACTS, kind, body(&format!("{turn}@x.example"))).await;
         assert_eq!(got.status, 201, "{kind:?}: {}", got.text);
     }
-    let got = probe.send("GET", CONTACTS, Some("text/plain"), Vec::new()).await;
+    let got = probe.send_as("GET", CONTACTS, Some("text/plain"), Vec::new()).await;
     assert_eq!(got.status, 200, "what is not there has no kind");
 }
 
@@ -82,7 +82,7 @@ async fn what_does_not_parse_is_400() {
         deep.into_bytes(),
     ] {
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-        let got = probe.send("POST", CONTACTS, Some("application/json"), body).await;
+        let got = probe.send_as("POST", CONTACTS, Some("application/json"), body).await;
         assert_refused(&got, 400, "Invalid input JSON on line 1, column ");
         assert!(!got.text.contains("0 at line"), "{shown}: {}", got.text);
     }
@@ -150,12 +150,12 @@ async fn methods_are_told_apart() {
 async fn too_much_is_413() {
     let probe = Probe::quiet().await;
     let big = vec![b' '; LARGEST_BODY + 1];
-    let got = probe.send("POST", CONTACTS, Some("application/json"), big).await;
+    let got = probe.send_as("POST", CONTACTS, Some("application/json"), big).await;
     assert_eq!(got.status, 413);
     assert!(got.text.contains("<title>413 Request Entity Too Large</title>"));
     assert_eq!(probe.control().log(0).counts["objects.create"][&413], 1, "it is logged too");
     let most = vec![b' '; LARGEST_BODY];
-    assert_eq!(probe.send("POST", CONTACTS, Some("application/json"), most).await.status, 400);
+    assert_eq!(probe.send_as("POST", CONTACTS, Some("application/json"), most).await.status, 400);
 }
 
 /// One connection to an account, without a socket.

@@ -9,7 +9,7 @@ use super::*;
 async fn a_token_is_needed() {
     let probe = Probe::start(EmulatorConfig { token: Some("secret".to_owned()), ..quiet() }).await;
     let url = format!("{}/crm/v3/objects/contacts", probe.emulator.url());
-    let got = read(probe.client.get(&url).send().await.expect("an answer")).await.expect("a body");
+    let got = probe.send(probe.client.get(&url)).await.expect("an answer");
     assert_eq!(
         (got.status, got.json()["category"].clone()),
         (401, json!("INVALID_AUTHENTICATION"))
@@ -19,7 +19,7 @@ async fn a_token_is_needed() {
     assert_eq!(got.header("x-hubspot-correlation-id"), got.json()["correlationId"].as_str());
 
     let wrong = probe.client.get(&url).header("Authorization", "Bearer other");
-    let got = read(wrong.send().await.expect("an answer")).await.expect("a body");
+    let got = probe.send(wrong).await.expect("an answer");
     assert_eq!(
         (got.status, got.json()["category"].clone()),
         (401, json!("EXPIRED_AUTHENTICATION"))
@@ -27,7 +27,7 @@ async fn a_token_is_needed() {
     assert!(got.json()["context"]["expire time"][0].is_string());
 
     let right = probe.client.get(&url).header("Authorization", "Bearer secret");
-    assert_eq!(right.send().await.expect("an answer").status().as_u16(), 200);
+    assert_eq!(probe.send(right).await.expect("an answer").status, 200);
 }
 
 #[tokio::test]

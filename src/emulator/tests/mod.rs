@@ -3,6 +3,7 @@
 mod associations;
 mod bad_input;
 mod batches;
+mod conformance;
 mod edge;
 mod editions;
 mod events;
@@ -14,6 +15,8 @@ mod limits;
 mod lists;
 mod oauth;
 mod objects;
+#[path = "../../../tests/it/openapi/mod.rs"]
+mod openapi;
 mod pipelines;
 mod properties;
 mod recordings;
@@ -30,7 +33,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::{Control, Emulator, EmulatorConfig, Sowing, Values};
+use self::openapi::{Answered, Checked, Descriptions};
+use super::{Control, Emulator, EmulatorConfig, Limits, Sowing, Values};
 
 /// An emulator and a plain client.
 struct Probe {
@@ -52,6 +56,19 @@ impl Got {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The answer held against HubSpot's description of the call, where there
+    /// are descriptions.
+    fn checked(&self, method: &str, path: &str) -> Checked {
+        let answered = Answered {
+            method,
+            path,
+            status: self.status,
+            content_type: self.header("content-type"),
+            body: &self.text,
+        };
+        Descriptions::found().map_or_else(Checked::default, |found| found.check(&answered))
     }
 }
 
@@ -100,7 +117,28 @@ impl Probe {
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
         }
-        read(request.send().await?).await
+        self.send(request).await
+    }
+
+    /// Sends a request by the client that made it, and holds the answer against
+    /// HubSpot's descriptions.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Got, reqwest::Error> {
+        let faults = self.faults_fired();
+        let (client, request) = request.build_split();
+        let request = request?;
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let got = read(client.execute(request).await?).await?;
+        // What a fault answers is the test's own making, and HEAD has no body.
+        let is_told = method != "HEAD" && !path.starts_with("/_emulator");
+        if self.faults_fired() == faults && is_told {
+            let mistakes = got.checked(&method, &path).mistakes;
+            assert!(mistakes.is_empty(), "{}\n{}", mistakes.join("\n"), got.text);
+        }
+        Ok(got)
+    }
+
+    fn faults_fired(&self) -> u64 {
+        self.control().faults().iter().map(|rule| rule.fired).sum()
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Got {

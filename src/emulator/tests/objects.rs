@@ -129,7 +129,7 @@ async fn what_is_not_there_is_404_in_html_unless_json_is_asked_for() {
     assert_eq!(got.json().get("category"), None);
     let url = format!("{}/crm/v3/objects/contacts/42", probe.emulator.url());
     let request = probe.client.get(url).header("Authorization", "Bearer test");
-    let got = read(request.send().await.expect("an answer")).await.expect("a body");
+    let got = probe.send(request).await.expect("an answer");
     assert!(got.text.starts_with("<html>"));
     assert_eq!(got.header("x-hubspot-notfound"), Some("true"));
 }
@@ -483,7 +483,12 @@ async fn custom_types_are_made_and_used() {
     assert_eq!(record.status, 201, "{}", record.text);
     let listed = probe.get("/crm/v3/objects/p24680135_licence?properties=key").await.json();
     assert_eq!(listed["results"][0]["properties"]["key"], "K-1");
-    let delete = format!("/crm/v3/schemas/{type_id}");
+    let path_of_type = format!("/crm/v3/schemas/{type_id}");
+    let change = json!({"description": "What may be used"});
+    let changed = probe.call("PATCH", &path_of_type, Some(change)).await.json();
+    assert_eq!(changed["description"], "What may be used");
+    assert_eq!(changed.get("properties"), None, "a change answers the type alone");
+    let delete = path_of_type;
     assert_eq!(probe.call("DELETE", &delete, None).await.status, 400, "it has a record");
     probe.call("DELETE", &format!("{path}/{}", id_of(&record.json())), None).await;
     assert_eq!(probe.call("DELETE", &delete, None).await.status, 204);

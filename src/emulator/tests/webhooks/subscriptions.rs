@@ -64,7 +64,7 @@ async fn settings_that_cannot_be_are_refused() {
 async fn a_developers_key_serves_and_none_does_not() {
     let probe = Probe::start(EmulatorConfig { token: Some("secret".to_owned()), ..quiet() }).await;
     let url = format!("{}{SUBSCRIPTIONS}", probe.emulator.url());
-    let bare = read(probe.client.get(&url).send().await.expect("an answer")).await.expect("a body");
+    let bare = probe.send(probe.client.get(&url)).await.expect("an answer");
     assert_eq!(
         (bare.status, bare.json()["category"].clone()),
         (401, json!("INVALID_AUTHENTICATION"))

@@ -1,0 +1,9 @@
+from hubspot import HubSpot
+
+api = HubSpot(access_token="anything", host="http://127.0.0.1:8117")
+for contact in api.crm.contacts.get_all(properties=["email", "firstname"])[:3]:
+    print(contact.id, contact.properties["firstname"], contact.properties["email"])
+
+made = api.crm.contacts.basic_api.create({"properties": {"email": "Ada@Example.com"}})
+found = api.crm.contacts.basic_api.get_by_id("ada@example.com", id_property="email")
+print(found.id == made.id, found.created_at)
