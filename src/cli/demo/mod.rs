@@ -66,7 +66,7 @@ fn account(port: u16) -> EmulatorConfig {
         tickets: 0,
         seed: 42,
         token: Some(TOKEN.to_owned()),
-        latency: Duration::from_millis(20),
+        latency: Duration::from_millis(20).into(),
         ..EmulatorConfig::default()
     }
 }
