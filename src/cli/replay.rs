@@ -61,8 +61,8 @@ fn as_text(reports: &[ReplayReport]) -> String {
                 Verdict::Contradictory { reason } => format!("contradicts itself: {reason}"),
                 Verdict::Unreadable { reason } => format!("cannot be read: {reason}"),
             };
-            let asked = format!("{} {}", exchange.method, exchange.path);
-            let _ = writeln!(out, "line {}: {} {what}", exchange.line, asked.trim());
+            let asked = format!("{} {} {what}", exchange.method, exchange.path);
+            let _ = writeln!(out, "line {}: {}", exchange.line, asked.trim());
         }
         if report.assuming > 0 {
             let _ = writeln!(
