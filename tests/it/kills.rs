@@ -47,6 +47,8 @@ async fn end_of(world: &World) -> End {
     for values in account.values_mut() {
         let values = values.as_object_mut().expect("properties by name");
         WHEN.iter().for_each(|name| drop(values.remove(*name)));
+        // The day a stage was reached, as HubSpot fills it in.
+        values.retain(|name, _| !name.starts_with("hs_lifecyclestage_"));
     }
     let contacts_in_account = world.count_contacts().await;
     End { account, contacts_in_account, tables }
