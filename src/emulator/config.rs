@@ -67,7 +67,7 @@ pub struct EmulatorConfig {
     /// account of the same settings: the account goes on from there.
     pub restore: Option<Vec<u8>>,
     /// A file to which every exchange is added, one JSON object a line, with
-    /// secrets replaced: what [`replay`](super::replay) reads.
+    /// secrets replaced: what [`replay`](super::replay()) reads.
     pub record: Option<PathBuf>,
     /// The folder of the throw-away certificates: with it the port speaks TLS
     /// beside plain HTTP, and opens tunnels for clients that take it for

@@ -1,5 +1,5 @@
 //! What passes through the emulator, kept as recordings that
-//! [`replay`](super::replay) reads and other tools can check: one exchange a
+//! [`replay`](super::replay()) reads and other tools can check: one exchange a
 //! line, secrets replaced.
 
 use std::fs::{File, OpenOptions};
