@@ -1,8 +1,8 @@
 //! Which properties the service fills in by itself when a record is written,
 //! read off recorded answers to creates and updates of 2022 to 2026.
 //!
-//! They came with the years, and differ between accounts; what is here was
-//! seen in at least two accounts, or follows from what was written.
+//! They came with the years, and differ between accounts; several were seen in
+//! one account only, and the months between two recordings are interpolated.
 
 use super::account::Account;
 use super::associations::TypeAt;
