@@ -36,6 +36,14 @@ pub enum ExtractError {
         /// The last id of the page before.
         after: i64,
     },
+    /// A list that answers one cursor with the same cursor has no end.
+    #[error("The list of `{object}` does not go on from its cursor `{cursor}`")]
+    StuckList {
+        /// The object type being listed.
+        object: String,
+        /// The cursor answered twice.
+        cursor: String,
+    },
     /// The lake could not be read or written.
     #[error("Could not store `{what}`")]
     Lake {

@@ -1,50 +1,72 @@
 //! The full sync: everything the list shows, live and archived.
 //!
-//! List cursors are record ids, so the last cursor committed is where a cut
-//! sync goes on. A full sync has a generation, the server time at which its
-//! first attempt began; that time becomes the watermark when it completes,
-//! since whatever changed later may have been listed before it changed.
+//! A full sync has a generation, the server time at which its first attempt
+//! began; that time becomes the watermark when it completes, since whatever
+//! changed later may have been listed before it changed. The ids read so far
+//! are committed with their rows, stretch by stretch, and a cut sync goes on
+//! with the ids in between.
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use std::sync::Arc;
 
-use super::decode::Page;
-use super::error::{ExtractError, reading};
-use super::mirror::{FULL_STARTED, MirrorSchema, WATERMARK, is_complete};
-use super::object::{MAX_URL_LENGTH, ObjectSync, Sink, SyncMode, completion};
+use super::error::ExtractError;
+use super::mirror::{FULL_STARTED, WATERMARK, is_complete};
+use super::object::{ObjectSync, Sink, SyncMode, completion};
+use super::pages::PageSource;
+use super::ranges::{Coverage, Range};
+use super::reader::{Arrival, Ended, Reading, Walk};
 use super::selection::next_generation;
-use crate::hubspot::{BatchReadQuery, ListQuery};
 use crate::lake::Cursor;
 
-/// Records a page: the most the list gives.
-const PAGE: u32 = 100;
-
-/// One of the two lists a full sync walks.
-struct Walk<'a> {
+/// One of the two lists a full sync reads.
+struct List {
     archived: bool,
-    cursor_id: String,
     generation: i64,
-    /// Properties go in the URL, or are filled by batch read.
-    names: &'a [String],
-    fits_url: bool,
+    /// What the cursors of its stretches are called, but for their starts.
+    cursor_id: String,
+}
+
+impl List {
+    fn new(archived: bool, generation: i64) -> Self {
+        let name = if archived { "archived" } else { "live" };
+        Self { archived, generation, cursor_id: format!("hublake.full.{generation}.{name}") }
+    }
+
+    /// What is committed as read.
+    fn coverage(&self, sink: &Sink<'_>) -> Coverage {
+        let mut coverage = Coverage::default();
+        for (start, reached) in sink.table().cursors_under(&format!("{}.", self.cursor_id)) {
+            if let Ok(start) = start.parse() {
+                coverage.note(start, reached);
+            }
+        }
+        coverage
+    }
+
+    /// What a commit in the middle says: which generation, how far.
+    fn cursors(&self, coverage: &Coverage) -> Vec<Cursor> {
+        let begun = Cursor { app_id: FULL_STARTED.to_owned(), value: self.generation };
+        let stretches = coverage.stretches().map(|(start, value)| {
+            let app_id = format!("{}.{start}", self.cursor_id);
+            Cursor { app_id, value }
+        });
+        std::iter::once(begun).chain(stretches).collect()
+    }
 }
 
 pub(super) async fn sync(
     sync: &ObjectSync<'_>,
-    schema: &MirrorSchema,
+    source: PageSource,
     sink: &mut Sink<'_>,
     server_time: i64,
 ) -> Result<(), ExtractError> {
     sink.report.full = true;
     let generation = generation(sync, sink, server_time);
-    let names = schema.property_names();
-    let query = ListQuery { properties: names.clone(), limit: PAGE, archived: true };
-    let fits_url = query.url_length(sync.client, sync.object) <= MAX_URL_LENGTH;
+    let source = Arc::new(source);
+    let mut highest = None;
     for archived in [false, true] {
-        let cursor_id =
-            format!("hublake.full.{generation}.{}", if archived { "archived" } else { "live" });
-        let walk = Walk { archived, cursor_id, generation, names: &names, fits_url };
-        walk_list(sync, &walk, sink).await?;
+        let list = List::new(archived, generation);
+        let gaps = list.coverage(sink).gaps();
+        read(sync, &source, &list, gaps, &mut highest, sink).await?;
         if sink.report.interrupted {
             return Ok(());
         }
@@ -63,89 +85,92 @@ fn generation(sync: &ObjectSync<'_>, sink: &Sink<'_>, server_time: i64) -> i64 {
     }
 }
 
-async fn walk_list(
+/// Reads the gaps of a list. Whatever came is committed, however it ended.
+async fn read(
     sync: &ObjectSync<'_>,
-    walk: &Walk<'_>,
+    source: &Arc<PageSource>,
+    list: &List,
+    gaps: Vec<Range>,
+    highest: &mut Option<i64>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
-    let mut after = sink.cursor(&walk.cursor_id).map(|id| id.to_string());
-    loop {
-        let read = sync.stop.run_until_cancelled(read_page(sync, walk, sink, after.as_deref()));
-        let Some(page) = read.await else {
-            sink.report.interrupted = true;
-            return sink.commit(stopped_cursors(walk, after.as_deref())).await;
-        };
-        let mut page = page?;
-        let next = page.next.take();
-        sink.push(page);
-        let Some(next) = next else { return Ok(()) };
-        if sink.is_full() {
-            sink.commit(progress_cursors(walk, &next)).await?;
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    let mut coverage = list.coverage(sink);
+    let mut reading = Reading::start(Walk {
+        source: source.clone(),
+        archived: list.archived,
+        gaps,
+        highest: *highest,
+        stop: sync.stop.clone(),
+    });
+    let mut ended = None;
+    while let Some(arrival) = reading.next().await {
+        match arrival {
+            Arrival::Extent { records, highest: id } => {
+                sync.progress.expect(records);
+                *highest = Some(id);
+            }
+            Arrival::Page { page, calls, start, reached } => {
+                coverage.note(start, reached);
+                sink.report.calls += calls;
+                sink.push(page);
+                if sink.is_full() {
+                    sink.commit(list.cursors(&coverage)).await?;
+                }
+            }
+            Arrival::Ended(why) => ended = Some(why),
         }
-        after = Some(next);
+    }
+    sink.report.interrupted = sync.stop.is_cancelled() && !coverage.gaps().is_empty();
+    if ended.is_some() || sink.report.interrupted {
+        sink.commit(list.cursors(&coverage)).await?;
+    }
+    match ended {
+        None => Ok(()),
+        Some(Ended::Failed(error)) => Err(error),
+        Some(Ended::OutOfOrder { at }) => {
+            tracing::warn!(
+                object = %sync.object, at,
+                "The list is not in the order of ids: it is read again in one walk",
+            );
+            read_in_one_walk(sync, source, list, sink).await
+        }
     }
 }
 
-/// What a commit in the middle of a walk says: which generation, how far.
-///
-/// An `after` that is no number cannot be kept as a Delta transaction; the
-/// walk then goes on from the last one that was.
-fn progress_cursors(walk: &Walk<'_>, next: &str) -> Vec<Cursor> {
-    let begun = Cursor { app_id: FULL_STARTED.to_owned(), value: walk.generation };
-    let reached = next.parse().ok().map(|value| Cursor { app_id: walk.cursor_id.clone(), value });
-    std::iter::once(begun).chain(reached).collect()
-}
-
-/// The same for a walk that is stopped, perhaps before its first page.
-fn stopped_cursors(walk: &Walk<'_>, after: Option<&str>) -> Vec<Cursor> {
-    after.map_or_else(Vec::new, |after| progress_cursors(walk, after))
-}
-
-/// One page of the list, with every selected property.
-async fn read_page(
+/// Reads a list from its beginning, each page where the one before said. It
+/// cannot go on after a cut: a cursor need not be a number.
+async fn read_in_one_walk(
     sync: &ObjectSync<'_>,
-    walk: &Walk<'_>,
+    source: &PageSource,
+    list: &List,
     sink: &mut Sink<'_>,
-    after: Option<&str>,
-) -> Result<Page, ExtractError> {
-    let names = if walk.fits_url { walk.names.to_vec() } else { vec!["hs_object_id".to_owned()] };
-    let query = ListQuery { properties: names, limit: PAGE, archived: walk.archived };
-    let body = sync
-        .client
-        .list_page(sync.object, &query, after)
-        .await
-        .map_err(reading(sync.object.name()))?;
-    sink.report.calls += 1;
-    let listed = sink.decode(&body.bytes)?;
-    if walk.fits_url || listed.rows.num_rows() == 0 {
-        return Ok(listed);
+) -> Result<(), ExtractError> {
+    let mut after: Option<String> = None;
+    loop {
+        let read = sync.stop.run_until_cancelled(source.list(list.archived, after.as_deref()));
+        let Some(fetched) = read.await else {
+            sink.report.interrupted = true;
+            return sink.commit(Vec::new()).await;
+        };
+        let mut fetched = fetched?;
+        sink.report.calls += fetched.calls;
+        let next = fetched.page.next.take();
+        sink.push(fetched.page);
+        match next {
+            None => return Ok(()),
+            Some(next) if after.as_ref() == Some(&next) => {
+                return Err(ExtractError::StuckList {
+                    object: sync.object.to_string(),
+                    cursor: next,
+                });
+            }
+            next => after = next,
+        }
+        if sink.is_full() {
+            sink.commit(Vec::new()).await?;
+        }
     }
-    let mut filled = fill(sync, sink, &listed, walk.names, walk.archived).await?;
-    filled.next = listed.next;
-    Ok(filled)
-}
-
-/// The records of a page again, read by id with the properties that fit no
-/// URL. A record that went away in between is missing here and shows up where
-/// it went: in the archived list, or as the record it was merged into.
-pub(super) async fn fill(
-    sync: &ObjectSync<'_>,
-    sink: &mut Sink<'_>,
-    listed: &Page,
-    names: &[String],
-    archived: bool,
-) -> Result<Page, ExtractError> {
-    let ids = listed.rows.column(0).as_primitive::<Int64Type>().values();
-    let query = BatchReadQuery {
-        ids: ids.iter().map(i64::to_string).collect(),
-        id_property: None,
-        properties: names.to_vec(),
-        archived,
-    };
-    let body =
-        sync.client.batch_read(sync.object, &query).await.map_err(reading(sync.object.name()))?;
-    sink.report.calls += 1;
-    let mut page = sink.decode(&body.bytes)?;
-    page.rejected += listed.rejected;
-    Ok(page)
 }

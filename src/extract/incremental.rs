@@ -11,14 +11,11 @@
 
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
-
 use super::decode::Page;
 use super::error::{ExtractError, reading};
-use super::full::fill;
-use super::mirror::{MirrorSchema, WATERMARK};
+use super::mirror::WATERMARK;
 use super::object::{MAX_SEARCH_BODY, ObjectSync, Sink};
+use super::pages::{PageSource, ids};
 use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
 use crate::lake::Cursor;
 
@@ -37,18 +34,18 @@ struct Window {
 
 pub(super) async fn sync(
     sync: &ObjectSync<'_>,
-    schema: &MirrorSchema,
+    source: &PageSource,
     sink: &mut Sink<'_>,
     server_time: i64,
 ) -> Result<(), ExtractError> {
     let before = sink.cursor(WATERMARK).unwrap_or(0);
     let window = Window { low: before - CLOCK_SKEW.as_millis() as i64, high: server_time };
-    let names = schema.property_names();
+    let names = source.names().to_vec();
     let whole = query(sync, &window, Some(i64::MAX), names.clone(), PAGE);
     let fits_body = whole.body_length() <= MAX_SEARCH_BODY;
     let mut last = None;
     loop {
-        let read = read_page(sync, sink, &window, last, &names, fits_body);
+        let read = read_page(sync, source, sink, &window, last, fits_body);
         let Some(page) = sync.stop.run_until_cancelled(read).await else {
             sink.report.interrupted = true;
             return sink.commit(Vec::new()).await;
@@ -76,23 +73,29 @@ struct Found {
 /// short, and `total` is known to be wrong.
 async fn read_page(
     sync: &ObjectSync<'_>,
+    source: &PageSource,
     sink: &mut Sink<'_>,
     window: &Window,
     last: Option<i64>,
-    names: &[String],
     fits_body: bool,
 ) -> Result<Option<Found>, ExtractError> {
     let query = if fits_body {
-        query(sync, window, last, names.to_vec(), PAGE)
+        query(sync, window, last, source.names().to_vec(), PAGE)
     } else {
         query(sync, window, last, vec!["hs_object_id".to_owned()], FILLED_PAGE)
     };
     let body =
         sync.client.search_page(sync.object, &query).await.map_err(reading(sync.object.name()))?;
     sink.report.calls += 1;
-    let page = sink.decode(&body.bytes)?;
+    let page = source.decode(&body.bytes)?;
     let Some(reached) = last_id(sync, &page, last)? else { return Ok(None) };
-    let rows = if fits_body { page } else { fill(sync, sink, &page, names, false).await? };
+    let rows = match fits_body {
+        true => page,
+        false => {
+            sink.report.calls += 1;
+            source.fill(&page, false).await?
+        }
+    };
     Ok(Some(Found { rows, last: Some(reached) }))
 }
 
@@ -104,7 +107,7 @@ fn last_id(
     after: Option<i64>,
 ) -> Result<Option<i64>, ExtractError> {
     let mut reached = after;
-    for id in page.rows.column(0).as_primitive::<Int64Type>().values() {
+    for id in ids(page) {
         if reached.is_some_and(|before| *id <= before) {
             return Err(ExtractError::SearchOrder {
                 object: sync.object.to_string(),

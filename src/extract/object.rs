@@ -11,6 +11,7 @@ use super::config::ExtractObjectConfig;
 use super::decode::Page;
 use super::error::{ExtractError, reading, storing};
 use super::mirror::{FULL_COMPLETED, FULL_STARTED, MirrorSchema, SYNCED, is_complete};
+use super::pages::PageSource;
 use super::progress::Progress;
 use super::selection::prepare_table;
 use super::{full, incremental, merges};
@@ -18,9 +19,6 @@ use crate::hubspot::Client;
 use crate::lake::{Changes, Cursor, Lake, Table};
 use crate::objects::{ObjectType, PropertyDefinition};
 
-/// Characters of a list URL past which properties come by batch read instead:
-/// 414s were seen from about 8,000 on.
-pub(super) const MAX_URL_LENGTH: usize = 7_500;
 /// Characters of a search body past which the guide promises a 400.
 pub(super) const MAX_SEARCH_BODY: usize = 3_000;
 /// Bytes of Arrow buffers at which rows are committed whatever their number,
@@ -114,11 +112,12 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     let mut table = prepare_table(sync, &schema, server_time).await?;
     let must_list = sync.mode == SyncMode::Full || !is_complete(&table);
     let stamp = next_stamp(&table);
-    let mut sink = Sink::new(sync, &schema, &mut table, stamp, report);
+    let source = PageSource::new(sync.client, sync.object, &schema, stamp);
+    let mut sink = Sink::new(sync, &mut table, stamp, report);
     if must_list {
-        full::sync(sync, &schema, &mut sink, server_time).await
+        full::sync(sync, source, &mut sink, server_time).await
     } else {
-        incremental::sync(sync, &schema, &mut sink, server_time).await
+        incremental::sync(sync, &source, &mut sink, server_time).await
     }
 }
 
@@ -161,7 +160,6 @@ fn next_stamp(table: &Table) -> i64 {
 /// Where pages go: buffered, committed with their cursors, counted.
 pub(super) struct Sink<'a> {
     table: &'a mut Table,
-    schema: &'a MirrorSchema,
     progress: &'a Progress,
     commit_rows: usize,
     stamp: i64,
@@ -172,14 +170,12 @@ pub(super) struct Sink<'a> {
 impl<'a> Sink<'a> {
     fn new(
         sync: &'a ObjectSync<'_>,
-        schema: &'a MirrorSchema,
         table: &'a mut Table,
         stamp: i64,
         report: &'a mut ObjectReport,
     ) -> Self {
         Self {
             table,
-            schema,
             progress: sync.progress,
             commit_rows: sync.config.commit_rows.max(1),
             stamp,
@@ -240,11 +236,6 @@ impl<'a> Sink<'a> {
         // A record answered twice in one commit is stored once.
         self.report.unchanged += read - counts.inserted - counts.updated.saturating_sub(patched);
         Ok(())
-    }
-
-    /// Decodes a body into a page of this sync.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<Page, ExtractError> {
-        super::decode::decode_page(self.schema, body, self.stamp)
     }
 }
 

@@ -118,6 +118,15 @@ impl Table {
         self.cursors.get(app_id).copied()
     }
 
+    /// The cursors at this version whose names begin so, with what follows.
+    pub fn cursors_under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, i64)> + 'a {
+        let from = self.cursors.range(prefix.to_owned()..);
+        from.map_while(move |(name, value)| Some((name.strip_prefix(prefix)?, *value)))
+    }
+
     /// Moves this handle to the newest version.
     pub async fn refresh(&mut self) -> Result<(), LakeError> {
         self.catch_up(&mut LogDigest::default()).await
