@@ -1,34 +1,89 @@
-//! The full sync: everything the list shows, live and archived.
+//! Listing everything: live and archived records, then those in neither list.
 //!
-//! A full sync has a generation, the server time at which its first attempt
+//! A listing has a generation, the server time at which its first attempt
 //! began; that time becomes the watermark when it completes, since whatever
 //! changed later may have been listed before it changed. The ids read so far
-//! are committed with their rows, stretch by stretch, and a cut sync goes on
+//! are committed with their rows, stretch by stretch, and a cut listing goes on
 //! with the ids in between.
+//!
+//! There are two kinds. A *full sync* makes a mirror complete, and until it is
+//! through the mirror is not. A *reconciliation* lists a complete mirror anew
+//! for what no modified date shows: records archived, brought back or gone, and
+//! calculated properties.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::ExtractError;
-use super::mirror::{FULL_STARTED, WATERMARK, is_complete};
-use super::object::{ObjectSync, Sink, SyncMode, completion};
+use super::mirror::{
+    FULL_COMPLETED, FULL_STARTED, RECONCILE_COMPLETED, RECONCILE_STARTED, WATERMARK, is_complete,
+};
+use super::object::{ObjectSync, Sink, SyncMode};
 use super::pages::PageSource;
 use super::ranges::{Coverage, Range};
 use super::reader::{Arrival, Ended, Reading, Walk};
 use super::selection::next_generation;
-use crate::lake::Cursor;
+use super::vanished::{self, Seen};
+use crate::lake::{Cursor, Table};
 
-/// One of the two lists a full sync reads.
+/// The longest a cut reconciliation is worth going on with; a full sync always
+/// is.
+const RECONCILE_GOES_ON: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why everything is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    Full,
+    Reconcile,
+}
+
+impl Listing {
+    /// The cursors of its generation, when begun and when through.
+    fn cursors(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Full => (FULL_STARTED, FULL_COMPLETED),
+            Self::Reconcile => (RECONCILE_STARTED, RECONCILE_COMPLETED),
+        }
+    }
+
+    /// What the cursors of its stretches begin with.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "hublake.full",
+            Self::Reconcile => "hublake.reconcile",
+        }
+    }
+
+    /// The generation to go on with, or a new one.
+    fn generation(self, table: &Table, mode: SyncMode, server_time: i64) -> i64 {
+        let (started, completed) = self.cursors();
+        let cut = table.cursor(started).filter(|begun| table.cursor(completed) < Some(*begun));
+        let goes_on = |begun: i64| match self {
+            Self::Full => mode == SyncMode::Auto && !is_complete(table),
+            Self::Reconcile => server_time - begun < RECONCILE_GOES_ON.as_millis() as i64,
+        };
+        cut.filter(|begun| goes_on(*begun))
+            .unwrap_or_else(|| next_generation(table, started, server_time))
+    }
+}
+
+/// One of the two lists.
 struct List {
     archived: bool,
-    generation: i64,
+    begun: Cursor,
     /// What the cursors of its stretches are called, but for their starts.
     cursor_id: String,
 }
 
 impl List {
-    fn new(archived: bool, generation: i64) -> Self {
+    fn new(listing: Listing, generation: i64, archived: bool) -> Self {
         let name = if archived { "archived" } else { "live" };
-        Self { archived, generation, cursor_id: format!("hublake.full.{generation}.{name}") }
+        let (started, _) = listing.cursors();
+        Self {
+            archived,
+            begun: Cursor { app_id: started.to_owned(), value: generation },
+            cursor_id: format!("{}.{generation}.{name}", listing.name()),
+        }
     }
 
     /// What is committed as read.
@@ -44,67 +99,62 @@ impl List {
 
     /// What a commit in the middle says: which generation, how far.
     fn cursors(&self, coverage: &Coverage) -> Vec<Cursor> {
-        let begun = Cursor { app_id: FULL_STARTED.to_owned(), value: self.generation };
         let stretches = coverage.stretches().map(|(start, value)| {
             let app_id = format!("{}.{start}", self.cursor_id);
             Cursor { app_id, value }
         });
-        std::iter::once(begun).chain(stretches).collect()
+        std::iter::once(self.begun.clone()).chain(stretches).collect()
     }
 }
 
+/// Lists everything.
 pub(super) async fn sync(
     sync: &ObjectSync<'_>,
-    source: PageSource,
+    source: Arc<PageSource>,
     sink: &mut Sink<'_>,
+    listing: Listing,
     server_time: i64,
 ) -> Result<(), ExtractError> {
-    sink.report.full = true;
-    let generation = generation(sync, sink, server_time);
-    let source = Arc::new(source);
+    sink.report.full |= listing == Listing::Full;
+    let generation = listing.generation(sink.table(), sync.mode, server_time);
+    let mut seen = Seen::of(sink.table());
     let mut highest = None;
     for archived in [false, true] {
-        let list = List::new(archived, generation);
-        let gaps = list.coverage(sink).gaps();
-        read(sync, &source, &list, gaps, &mut highest, sink).await?;
+        let list = List::new(listing, generation, archived);
+        read(sync, &source, &list, &mut seen, &mut highest, sink).await?;
         if sink.report.interrupted {
             return Ok(());
         }
     }
-    let mut cursors = completion(generation);
-    let watermark = generation.max(sink.cursor(WATERMARK).unwrap_or(0));
-    cursors.push(Cursor { app_id: WATERMARK.to_owned(), value: watermark });
-    sink.commit(cursors).await
-}
-
-/// The generation to go on with, or a new one.
-fn generation(sync: &ObjectSync<'_>, sink: &Sink<'_>, server_time: i64) -> i64 {
-    match sink.cursor(FULL_STARTED) {
-        Some(begun) if !is_complete(sink.table()) && sync.mode == SyncMode::Auto => begun,
-        _ => next_generation(sink.table(), server_time),
+    sink.commit(Vec::new()).await?;
+    vanished::settle(sync, &source, seen, sink, server_time).await?;
+    if sink.report.interrupted {
+        return Ok(());
     }
+    let (started, completed) = listing.cursors();
+    let watermark = generation.max(sink.cursor(WATERMARK).unwrap_or(0));
+    let cursors = [(started, generation), (completed, generation), (WATERMARK, watermark)]
+        .map(|(app_id, value)| Cursor { app_id: app_id.to_owned(), value });
+    sink.commit(cursors.into()).await
 }
 
-/// Reads the gaps of a list. Whatever came is committed, however it ended.
+/// Reads what is left of a list. Whatever came is committed, however it ended.
 async fn read(
     sync: &ObjectSync<'_>,
     source: &Arc<PageSource>,
     list: &List,
-    gaps: Vec<Range>,
+    seen: &mut Seen,
     highest: &mut Option<i64>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
+    let mut coverage = list.coverage(sink);
+    let gaps = coverage.gaps();
     if gaps.is_empty() {
+        seen.covered_before(&[]);
         return Ok(());
     }
-    let mut coverage = list.coverage(sink);
-    let mut reading = Reading::start(Walk {
-        source: source.clone(),
-        archived: list.archived,
-        gaps,
-        highest: *highest,
-        stop: sync.stop.clone(),
-    });
+    seen.covered_before(&gaps);
+    let mut reading = Reading::start(walk(sync, source, list, gaps, *highest));
     let mut ended = None;
     while let Some(arrival) = reading.next().await {
         match arrival {
@@ -114,6 +164,7 @@ async fn read(
             }
             Arrival::Page { page, calls, start, reached } => {
                 coverage.note(start, reached);
+                seen.note(&page);
                 sink.report.calls += calls;
                 sink.push(page);
                 if sink.is_full() {
@@ -123,7 +174,8 @@ async fn read(
             Arrival::Ended(why) => ended = Some(why),
         }
     }
-    sink.report.interrupted = sync.stop.is_cancelled() && !coverage.gaps().is_empty();
+    sink.report.interrupted =
+        ended.is_none() && sync.stop.is_cancelled() && !coverage.gaps().is_empty();
     if ended.is_some() || sink.report.interrupted {
         sink.commit(list.cursors(&coverage)).await?;
     }
@@ -135,9 +187,19 @@ async fn read(
                 object = %sync.object, at,
                 "The list is not in the order of ids: it is read again in one walk",
             );
-            read_in_one_walk(sync, source, list, sink).await
+            read_in_one_walk(sync, source, list, seen, sink).await
         }
     }
+}
+
+fn walk(
+    sync: &ObjectSync<'_>,
+    source: &Arc<PageSource>,
+    list: &List,
+    gaps: Vec<Range>,
+    highest: Option<i64>,
+) -> Walk {
+    Walk { source: source.clone(), archived: list.archived, gaps, highest, stop: sync.stop.clone() }
 }
 
 /// Reads a list from its beginning, each page where the one before said. It
@@ -146,6 +208,7 @@ async fn read_in_one_walk(
     sync: &ObjectSync<'_>,
     source: &PageSource,
     list: &List,
+    seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
     let mut after: Option<String> = None;
@@ -158,6 +221,7 @@ async fn read_in_one_walk(
         let mut fetched = fetched?;
         sink.report.calls += fetched.calls;
         let next = fetched.page.next.take();
+        seen.note(&fetched.page);
         sink.push(fetched.page);
         match next {
             None => return Ok(()),

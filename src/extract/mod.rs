@@ -22,11 +22,11 @@ mod reader;
 mod reference;
 mod selection;
 pub mod source;
-
 mod stored;
+mod vanished;
 
 pub use associations::{ASSOCIATIONS, is_associated, sync_associations};
-pub use config::{ExtractObjectConfig, PropertySelection};
+pub use config::{Cadence, ExtractObjectConfig, PropertySelection};
 pub use decode::{Page, decode_page};
 pub use error::ExtractError;
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};

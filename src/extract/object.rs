@@ -1,5 +1,6 @@
 //! One object type's sync: which kind it is, and what it comes to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -10,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::config::ExtractObjectConfig;
 use super::decode::Page;
 use super::error::{ExtractError, reading, storing};
-use super::mirror::{FULL_COMPLETED, FULL_STARTED, MirrorSchema, SYNCED, is_complete};
+use super::full::{self, Listing};
+use super::incremental::{self, Searched};
+use super::merges;
+use super::mirror::{MirrorSchema, SYNCED, is_complete, listed_at};
 use super::pages::PageSource;
 use super::progress::Progress;
 use super::selection::prepare_table;
-use super::{full, incremental, merges};
 use crate::hubspot::Client;
 use crate::lake::{Changes, Cursor, Lake, Table};
 use crate::objects::{ObjectType, PropertyDefinition};
@@ -75,6 +78,8 @@ pub struct ObjectReport {
     pub rejected: u64,
     /// How many of the records read are archived.
     pub archived: u64,
+    /// Rows marked because HubSpot shows their record no more.
+    pub vanished: u64,
     /// Values kept as text because their column cannot hold them exactly.
     pub rescued_values: u64,
     /// Calls made for this object.
@@ -114,11 +119,16 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     let stamp = next_stamp(&table);
     let source = PageSource::new(sync.client, sync.object, &schema, stamp);
     let mut sink = Sink::new(sync, &mut table, stamp, report);
+    let source = Arc::new(source);
     if must_list {
-        full::sync(sync, source, &mut sink, server_time).await
-    } else {
-        incremental::sync(sync, &source, &mut sink, server_time).await
+        return full::sync(sync, source, &mut sink, Listing::Full, server_time).await;
     }
+    let searched = incremental::sync(sync, &source, &mut sink, server_time).await?;
+    let is_due = sync.config.reconcile.is_due(listed_at(sink.table()).unwrap_or(0), server_time);
+    if !sink.report.interrupted && (is_due || searched == Searched::TooMuch) {
+        full::sync(sync, source, &mut sink, Listing::Reconcile, server_time).await?;
+    }
+    Ok(())
 }
 
 /// Properties that are extracted whatever the selection.
@@ -237,6 +247,17 @@ impl<'a> Sink<'a> {
         self.report.unchanged += read - counts.inserted - counts.updated.saturating_sub(patched);
         Ok(())
     }
+
+    /// Stores marks on rows of records that HubSpot has not answered; they
+    /// count as vanished.
+    pub(super) async fn mark(&mut self, rows: RecordBatch) -> Result<(), ExtractError> {
+        let changes = Changes { rows: vec![rows], ..Changes::default() };
+        let synced = Cursor { app_id: SYNCED.to_owned(), value: self.stamp };
+        let name = self.table.name().clone();
+        let counts = self.table.upsert(changes, &[synced]).await.map_err(storing(&name))?;
+        self.report.vanished += counts.updated;
+        Ok(())
+    }
 }
 
 fn count_true(batch: &RecordBatch, column: &str) -> u64 {
@@ -245,12 +266,4 @@ fn count_true(batch: &RecordBatch, column: &str) -> u64 {
         .column_by_name(column)
         .filter(|array| *array.data_type() == DataType::Boolean)
         .map_or(0, |array| array.as_boolean().true_count() as u64)
-}
-
-/// The cursors that say a full sync of this generation is complete.
-pub(super) fn completion(generation: i64) -> Vec<Cursor> {
-    vec![
-        Cursor { app_id: FULL_STARTED.to_owned(), value: generation },
-        Cursor { app_id: FULL_COMPLETED.to_owned(), value: generation },
-    ]
 }

@@ -105,16 +105,25 @@ impl PageSource {
     /// # Errors
     /// As [`PageSource::list`].
     pub(super) async fn fill(&self, listed: &Page, archived: bool) -> Result<Page, ExtractError> {
+        let mut page = self.read(ids(listed), archived).await?;
+        page.rejected += listed.rejected;
+        Ok(page)
+    }
+
+    /// Up to 100 records by id, with every property; those that are not there
+    /// are missing.
+    ///
+    /// # Errors
+    /// As [`PageSource::list`].
+    pub(super) async fn read(&self, ids: &[i64], archived: bool) -> Result<Page, ExtractError> {
         let query = BatchReadQuery {
-            ids: ids(listed).iter().map(i64::to_string).collect(),
+            ids: ids.iter().map(i64::to_string).collect(),
             id_property: None,
             properties: self.names.clone(),
             archived,
         };
         let read = self.client.batch_read(&self.object, &query).await;
-        let mut page = self.decode(&read.map_err(reading(self.object.name()))?.bytes)?;
-        page.rejected += listed.rejected;
-        Ok(page)
+        self.decode(&read.map_err(reading(self.object.name()))?.bytes)
     }
 
     /// Decodes a body into a page of this sync.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod emulator;
+mod extract;
 mod kills;
 mod load;
 mod main_job;
