@@ -138,9 +138,19 @@ async fn sync_one<'j>(
     loop {
         tokio::select! {
             ended = &mut running => return (job, ended),
-            _ = tick.tick() => tracing::info!(object = %job.object, records = progress.records(), "Still reading"),
+            _ = tick.tick() => tell_progress(session, job, progress),
         }
     }
+}
+
+/// The line for whoever has no terminal to look at.
+fn tell_progress(session: &Session<'_>, job: &ObjectJob, progress: &extract::Progress) {
+    let budget = session.client.budget_use();
+    tracing::info!(
+        object = %job.object, records = progress.records(), of = progress.expected(),
+        calls_in_10_s = budget.taken, allowed = budget.limit, left_today = budget.daily_remaining,
+        "Still reading",
+    );
 }
 
 fn note_sync(extracted: &mut Extracted, job: &ObjectJob, (report, error): Synced) {

@@ -17,7 +17,7 @@ pub mod settings;
 mod standing;
 mod writing;
 
-pub use board::ProgressBoard;
+pub use board::{ProgressBoard, ProgressLine};
 pub use building::{Built, build, engine};
 pub use error::PipelineError;
 pub use extracting::{Extracted, ObjectJob, extract, jobs};
