@@ -7,5 +7,6 @@ mod extract;
 mod kills;
 mod load;
 mod main_job;
+mod privacy;
 mod s3;
 mod world;
