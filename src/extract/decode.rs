@@ -12,6 +12,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, MapBuilder, RecordBatch,
     StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -30,10 +31,49 @@ pub struct Page {
     pub next: Option<String>,
     /// How many records a search says there are in all; often about right.
     pub total: Option<u64>,
-    /// Records without a usable id: they cannot be stored.
+    /// Records without a usable id, and unreadable ones: they cannot be stored.
     pub rejected: u64,
+    /// Records whose JSON does not parse even when they are read alone.
+    pub unreadable: Vec<Unreadable>,
     /// Values kept as text because their column cannot hold them exactly.
     pub rescued: u64,
+}
+
+impl Page {
+    /// A page without records.
+    pub(super) fn empty(schema: &MirrorSchema) -> Self {
+        Self {
+            rows: RecordBatch::new_empty(schema.arrow()),
+            next: None,
+            total: None,
+            rejected: 0,
+            unreadable: Vec::new(),
+            rescued: 0,
+        }
+    }
+
+    /// Takes in what another page holds; the cursor stays.
+    pub(super) fn append(&mut self, other: Self) -> Result<(), ExtractError> {
+        self.rows = match self.rows.num_rows() {
+            0 => other.rows,
+            _ => concat_batches(&self.rows.schema(), [&self.rows, &other.rows])?,
+        };
+        self.rejected += other.rejected;
+        self.rescued += other.rescued;
+        self.unreadable.extend(other.unreadable);
+        Ok(())
+    }
+}
+
+/// A record that HubSpot answers and nobody can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The record.
+    pub id: i64,
+    /// What is wrong with its JSON.
+    pub problem: String,
+    /// The id to quote to HubSpot's support.
+    pub correlation_id: Option<String>,
 }
 
 /// Decodes the body of a list, search or batch read.
@@ -52,7 +92,11 @@ pub fn decode_page(
     let envelope = PageSeed { columns: &mut columns }
         .deserialize(&mut json)
         .and_then(|envelope| json.end().map(|()| envelope))
-        .map_err(|source| ExtractError::Page { object: schema.object().to_string(), source })?;
+        .map_err(|source| ExtractError::Page {
+            object: schema.object().to_string(),
+            correlation_id: None,
+            source,
+        })?;
     columns.finish(envelope)
 }
 
@@ -270,7 +314,14 @@ impl<'a> Columns<'a> {
             batch = arrow::compute::filter_record_batch(&batch, &has_id)?;
         }
         let Beside { next, total } = beside;
-        Ok(Page { rows: batch, next, total, rejected: self.rejected, rescued: self.rescued })
+        Ok(Page {
+            rows: batch,
+            next,
+            total,
+            rejected: self.rejected,
+            unreadable: Vec::new(),
+            rescued: self.rescued,
+        })
     }
 }
 

@@ -17,10 +17,12 @@ pub enum ExtractError {
         source: Box<hubspot::Error>,
     },
     /// A page that is not a page.
-    #[error("A page of `{object}` does not parse")]
+    #[error("A page of `{object}` does not parse{}", quoted(.correlation_id.as_deref()))]
     Page {
         /// The object type being read.
         object: String,
+        /// The id to quote to HubSpot's support, where the answer had one.
+        correlation_id: Option<String>,
         /// Where the JSON went wrong.
         #[source]
         source: serde_json::Error,
@@ -75,6 +77,11 @@ pub enum ExtractError {
     /// Arrow refused a batch that was built here: a defect of hublake.
     #[error("A record batch could not be built: this is a defect of hublake")]
     Arrow(#[from] ArrowError),
+}
+
+/// How an error tells a correlation id.
+fn quoted(correlation_id: Option<&str>) -> String {
+    correlation_id.map_or(String::new(), |id| format!(" (correlation id `{id}`)"))
 }
 
 impl ExtractError {

@@ -135,6 +135,7 @@ pub(super) async fn sync(
     let watermark = generation.max(sink.cursor(WATERMARK).unwrap_or(0));
     let cursors = [(started, generation), (completed, generation), (WATERMARK, watermark)]
         .map(|(app_id, value)| Cursor { app_id: app_id.to_owned(), value });
+    sink.report.listed = true;
     sink.commit(cursors.into()).await
 }
 

@@ -15,7 +15,7 @@ use super::decode::Page;
 use super::error::{ExtractError, reading};
 use super::mirror::WATERMARK;
 use super::object::{MAX_SEARCH_BODY, ObjectSync, Sink};
-use super::pages::{PageSource, ids};
+use super::pages::{PageSource, ids, is_unreadable};
 use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
 use crate::lake::Cursor;
 
@@ -103,25 +103,36 @@ async fn read_page(
     last: Option<i64>,
     fits_body: bool,
 ) -> Result<Option<Found>, ExtractError> {
-    let query = if fits_body {
-        query(sync, window, last, source.names().to_vec(), PAGE)
-    } else {
-        query(sync, window, last, vec!["hs_object_id".to_owned()], FILLED_PAGE)
-    };
-    let body =
-        sync.client.search_page(sync.object, &query).await.map_err(reading(sync.object.name()))?;
-    sink.report.calls += 1;
-    let page = source.decode(&body.bytes)?;
-    let Some(reached) = last_id(sync, &page, last)? else { return Ok(None) };
-    let total = page.total;
-    let rows = match fits_body {
-        true => page,
-        false => {
-            sink.report.calls += 1;
-            source.fill(&page, false).await?
+    if fits_body {
+        let names = source.names().to_vec();
+        match ask(sync, source, sink, &query(sync, window, last, names, PAGE)).await {
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(object = %sync.object, %error, "Reading its records one by one");
+            }
+            page => {
+                let page = page?;
+                let (total, reached) = (page.total, last_id(sync, &page, last)?);
+                return Ok(reached.map(|id| Found { rows: page, last: Some(id), total }));
+            }
         }
-    };
-    Ok(Some(Found { rows, last: Some(reached), total }))
+    }
+    let by_id = query(sync, window, last, vec!["hs_object_id".to_owned()], FILLED_PAGE);
+    let page = ask(sync, source, sink, &by_id).await?;
+    let Some(reached) = last_id(sync, &page, last)? else { return Ok(None) };
+    sink.report.calls += 1;
+    let rows = source.fill(&page, false).await?;
+    Ok(Some(Found { rows, last: Some(reached), total: page.total }))
+}
+
+async fn ask(
+    sync: &ObjectSync<'_>,
+    source: &PageSource,
+    sink: &mut Sink<'_>,
+    query: &SearchQuery,
+) -> Result<Page, ExtractError> {
+    sink.report.calls += 1;
+    let body = sync.client.search_page(sync.object, query).await;
+    source.decode(&body.map_err(reading(sync.object.name()))?)
 }
 
 /// The last id of a page, checked: keyset paging over pages in another order

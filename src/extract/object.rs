@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ExtractObjectConfig;
-use super::decode::Page;
+use super::decode::{Page, Unreadable};
 use super::error::{ExtractError, reading, storing};
 use super::full::{self, Listing};
 use super::incremental::{self, Searched};
@@ -84,9 +84,15 @@ pub struct ObjectReport {
     pub rescued_values: u64,
     /// Calls made for this object.
     pub calls: u64,
+    /// Those of the rejected records whose JSON does not parse.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
     /// Whether this was a full sync.
     #[serde(skip)]
     pub full: bool,
+    /// Whether everything was listed, by a full sync or a reconciliation.
+    #[serde(skip)]
+    pub listed: bool,
     /// Whether the sync was stopped before its end.
     #[serde(skip)]
     pub interrupted: bool,
@@ -208,6 +214,7 @@ impl<'a> Sink<'a> {
         self.report.read += rows + page.rejected;
         self.report.rejected += page.rejected;
         self.report.rescued_values += page.rescued;
+        self.report.unreadable.extend(page.unreadable);
         self.report.archived += count_true(&page.rows, "archived");
         self.progress.add(rows);
         if rows > 0 {

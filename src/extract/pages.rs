@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
-use super::decode::{Page, decode_page};
+use super::decode::{Page, Unreadable, decode_page};
 use super::error::{ExtractError, reading};
 use super::mirror::MirrorSchema;
-use crate::hubspot::{BatchReadQuery, Client, ErrorKind, ListQuery};
+use crate::hubspot::{self, BatchReadQuery, Body, Client, ErrorKind, ListQuery};
 use crate::objects::ObjectType;
 
 /// Characters of a list URL past which properties come by batch read instead:
@@ -75,6 +75,9 @@ impl PageSource {
                 Err(error) if is_too_long(&error) => {
                     self.fits_url.store(false, Ordering::Relaxed);
                 }
+                Err(error) if is_unreadable(&error) => {
+                    tracing::warn!(object = %self.object, %error, "Reading its records one by one");
+                }
                 listed => return Ok(Fetched { calls: 1, ..fetched(listed?) }),
             }
         }
@@ -95,7 +98,7 @@ impl PageSource {
     ) -> Result<Page, ExtractError> {
         let query = ListQuery { properties: names.to_vec(), limit: PAGE, archived };
         let read = self.client.list_page(&self.object, &query, after).await;
-        self.decode(&read.map_err(reading(self.object.name()))?.bytes)
+        self.decode(&read.map_err(reading(self.object.name()))?)
     }
 
     /// The records of a page again, read by id with every property. A record
@@ -111,11 +114,33 @@ impl PageSource {
     }
 
     /// Up to 100 records by id, with every property; those that are not there
-    /// are missing.
+    /// are missing. Where an answer does not parse, its records are read again
+    /// in halves, until the one that spoils it stands alone.
     ///
     /// # Errors
-    /// As [`PageSource::list`].
+    /// A HubSpot failure.
     pub(super) async fn read(&self, ids: &[i64], archived: bool) -> Result<Page, ExtractError> {
+        let mut page = Page::empty(&self.schema);
+        let mut left = vec![ids];
+        while let Some(part) = left.pop() {
+            match self.read_batch(part, archived).await {
+                Ok(read) => page.append(read)?,
+                Err(ExtractError::Page { source, correlation_id, .. }) if part.len() == 1 => {
+                    page.rejected += 1;
+                    let problem = source.to_string();
+                    page.unreadable.push(Unreadable { id: part[0], problem, correlation_id });
+                }
+                Err(error) if is_unreadable(&error) => {
+                    let (one, other) = part.split_at(part.len() / 2);
+                    left.extend([one, other]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
+    }
+
+    async fn read_batch(&self, ids: &[i64], archived: bool) -> Result<Page, ExtractError> {
         let query = BatchReadQuery {
             ids: ids.iter().map(i64::to_string).collect(),
             id_property: None,
@@ -123,15 +148,20 @@ impl PageSource {
             archived,
         };
         let read = self.client.batch_read(&self.object, &query).await;
-        self.decode(&read.map_err(reading(self.object.name()))?.bytes)
+        self.decode(&read.map_err(reading(self.object.name()))?)
     }
 
     /// Decodes a body into a page of this sync.
     ///
     /// # Errors
     /// A body that is no page.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<Page, ExtractError> {
-        decode_page(&self.schema, body, self.stamp)
+    pub(super) fn decode(&self, body: &Body) -> Result<Page, ExtractError> {
+        decode_page(&self.schema, &body.bytes, self.stamp).map_err(|error| match error {
+            ExtractError::Page { object, source, .. } => {
+                ExtractError::Page { object, source, correlation_id: body.correlation_id.clone() }
+            }
+            other => other,
+        })
     }
 
     /// The properties asked for.
@@ -143,6 +173,12 @@ impl PageSource {
 fn fetched(page: Page) -> Fetched {
     let ids = ids(&page).to_vec();
     Fetched { page, ids, calls: 0 }
+}
+
+/// Whether the answer came and makes no sense.
+pub(super) fn is_unreadable(error: &ExtractError) -> bool {
+    let misshapen = |error: &hubspot::Error| error.kind() == ErrorKind::BadResponse;
+    matches!(error, ExtractError::Page { .. }) || error.hubspot().is_some_and(misshapen)
 }
 
 /// Whether a gateway thinks the URL shorter than we do.

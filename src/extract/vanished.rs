@@ -125,7 +125,9 @@ async fn ask_again(
         let page = source.read(&absent, archived).await?;
         sink.report.calls += 1;
         let found: std::collections::HashSet<i64> = ids(&page).iter().copied().collect();
-        absent.retain(|id| !found.contains(id));
+        // A record that nobody can read is there all the same.
+        let is_unreadable = |id: &i64| page.unreadable.iter().any(|record| record.id == *id);
+        absent.retain(|id| !found.contains(id) && !is_unreadable(id));
         sink.push(page);
     }
     Ok(absent)

@@ -21,7 +21,7 @@ mod writing;
 pub use board::{ProgressBoard, ProgressLine};
 pub use building::{Built, build, engine};
 pub use error::PipelineError;
-pub use extracting::{Extracted, ObjectJob, extract, jobs};
+pub use extracting::{Extracted, ObjectJob, extract, jobs, keep_unread};
 pub use history::{StoredPlans, record, stored_plans};
 pub use outcome::Outcome;
 pub use privacy::{Purged, purge};

@@ -9,4 +9,5 @@ mod load;
 mod main_job;
 mod privacy;
 mod s3;
+mod unkind;
 mod world;
