@@ -8,30 +8,26 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use criterion::{Criterion, SamplingMode};
-use hublake::lake::{
-    Changes, Lake, LakeConfig, MaintenancePolicy, Table, TableName, TableSpec, UpsertCounts,
-};
+use hublake::lake::{MaintenancePolicy, Table, UpsertCounts};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use tokio::runtime::Runtime;
 
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/wide.rs"]
+mod wide;
+
+use process::{forget_peak_memory, peak_memory};
+use wide::schema;
+
 const DEFAULT_ROWS: i64 = 1_000_000;
 const CHANGED_ROWS: i64 = 10_000;
-const TEXT_COLUMNS: usize = 34;
-const NUMBER_COLUMNS: usize = 15;
-const FLAG_COLUMNS: usize = 6;
-const BATCH_ROWS: i64 = 50_000;
 
 fn main() {
     let rows = std::env::var("HUBLAKE_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok());
@@ -104,24 +100,7 @@ struct Bench {
 
 impl Bench {
     fn build(runtime: &Runtime, folder: &Path, rows: i64) -> Self {
-        let spec = TableSpec {
-            name: TableName::hubspot("contacts"),
-            schema: schema(),
-            key: vec!["id".into()],
-            partition_by: Vec::new(),
-        };
-        let table = runtime.block_on(async {
-            let lake = Lake::open(&LakeConfig::default(), folder).await.expect("a lake");
-            let mut table = lake.open_or_create(&spec).await.expect("a table");
-            let mut merge = table.merge().expect("a keyed table");
-            for start in (0..rows).step_by(usize::try_from(BATCH_ROWS).expect("a batch")) {
-                let ids: Vec<_> = (start..rows.min(start + BATCH_ROWS)).collect();
-                let changes = Changes { rows: vec![contacts(&ids, 0)], ..Changes::default() };
-                merge.push(changes).await.expect("rows");
-            }
-            merge.commit(&[]).await.expect("a commit");
-            table
-        });
+        let table = runtime.block_on(wide::table(folder, rows));
         Self { table, data: folder.join("lake/hubspot/contacts"), rows, round: 0 }
     }
 
@@ -142,12 +121,7 @@ impl Bench {
         self.round += 1;
         let step = self.rows / CHANGED_ROWS;
         let ids: Vec<_> = (0..CHANGED_ROWS).map(|id| id * step + self.round % step).collect();
-        let changes = Changes {
-            rows: vec![contacts(&ids, self.round)],
-            deletes: None,
-            newer_by: Some("updated_at".into()),
-            ignore: vec!["_synced_at".into()],
-        };
+        let changes = wide::changes(&ids, self.round);
         let start = Instant::now();
         let counts = runtime.block_on(self.table.upsert(changes, &[])).expect("merged");
         let time = start.elapsed();
@@ -184,74 +158,4 @@ fn rewrite(file: &Path, copy: &Path) {
         writer.write(&batch.expect("rows")).expect("written");
     }
     writer.close().expect("closed");
-}
-
-fn schema() -> SchemaRef {
-    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let mut fields = vec![Field::new("id", DataType::Int64, true)];
-    let mut add = |kind: &str, count, data_type: &DataType| {
-        fields
-            .extend((0..count).map(|n| Field::new(format!("{kind}_{n}"), data_type.clone(), true)));
-    };
-    add("text", TEXT_COLUMNS, &DataType::Utf8);
-    add("number", NUMBER_COLUMNS, &DataType::Float64);
-    add("flag", FLAG_COLUMNS, &DataType::Boolean);
-    for name in ["created_at", "updated_at", "_vanished_at", "_synced_at"] {
-        fields.push(Field::new(name, time.clone(), true));
-    }
-    Arc::new(Schema::new(fields))
-}
-
-/// Made-up contacts: some columns full, some of few values, some mostly empty.
-fn contacts(ids: &[i64], round: i64) -> RecordBatch {
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids.to_vec()))];
-    let value = |id: i64, column: usize| {
-        let seed = id.unsigned_abs().wrapping_mul(64) + column as u64;
-        fastrand::Rng::with_seed(seed ^ round.unsigned_abs() << 48).u64(..)
-    };
-    for column in 0..TEXT_COLUMNS {
-        let text = |id: &i64| match (column % 4, value(*id, column)) {
-            (0, value) => Some(format!("{value:x}")),
-            (1, value) => Some(format!("option {}", value % 20)),
-            (2, value) => {
-                (value % 3 == 0).then(|| format!("person.{}@example.com", value % 99_991))
-            }
-            (_, value) => (value % 20 == 0).then(|| format!("note {value}")),
-        };
-        columns.push(Arc::new(ids.iter().map(text).collect::<StringArray>()));
-    }
-    for column in 0..NUMBER_COLUMNS {
-        let number = |id: &i64| {
-            let value = value(*id, TEXT_COLUMNS + column);
-            (value % 2 == 0).then(|| (value % 100_000) as f64 / 4.0)
-        };
-        columns.push(Arc::new(ids.iter().map(number).collect::<Float64Array>()));
-    }
-    for column in 0..FLAG_COLUMNS {
-        let flag = |id: &i64| Some(value(*id, TEXT_COLUMNS + NUMBER_COLUMNS + column) % 5 == 0);
-        columns.push(Arc::new(ids.iter().map(flag).collect::<BooleanArray>()));
-    }
-    let start = 1_700_000_000_000_000;
-    let times = |time: &dyn Fn(i64) -> Option<i64>| -> ArrayRef {
-        let times = ids.iter().map(|id| time(*id)).collect::<TimestampMicrosecondArray>();
-        Arc::new(times.with_timezone("UTC"))
-    };
-    columns.push(times(&|id| Some(start + id * 1_000_000)));
-    columns.push(times(&|id| Some(start + id * 1_000_000 + round)));
-    columns.push(times(&|_| None));
-    columns.push(times(&|_| Some(start + round)));
-    RecordBatch::try_new(schema(), columns).expect("columns of the schema")
-}
-
-/// Makes the kernel count the peak of memory from now on (Linux; elsewhere the
-/// peak of the whole run is reported, where it is known at all).
-fn forget_peak_memory() {
-    let _ = fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }

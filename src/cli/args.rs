@@ -86,6 +86,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Show the rows HubSpot refused
     Rejects(RejectsArgs),
+    /// Forget people for good, in every version of every table
+    Privacy(PrivacyArgs),
     /// Ask the lake a question in SQL
     Query(QueryArgs),
     /// Show how fresh the tables are and how the last runs ended
@@ -191,6 +193,28 @@ pub(super) struct RejectsArgs {
 pub(super) enum RejectsCommand {
     /// List the open rejects with HubSpot's reasons and their age
     List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PrivacyArgs {
+    #[command(subcommand)]
+    pub(super) command: PrivacyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PrivacyCommand {
+    /// Remove records and all that the lake knows of them; there is no way back
+    Purge(PurgeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PurgeArgs {
+    /// Record ids
+    #[arg(value_name = "ID", required = true)]
+    pub(super) ids: Vec<i64>,
+    /// The object type of the records
+    #[arg(long, value_name = "OBJECT", default_value = "contacts")]
+    pub(super) object: String,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, 
         session.client.counts(),
     );
     let extracted = pipeline::extract(&session, &jobs, mode).await;
+    pipeline::keep_unread(&session, &results.run_id, &extracted).await?;
     drop(bars);
     results.objects = extracted.objects;
     for (outcome, sentence) in extracted.problems {

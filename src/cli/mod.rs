@@ -15,6 +15,7 @@ mod init;
 mod logging;
 mod output;
 mod plan;
+mod privacy;
 mod project;
 mod query;
 mod rejects;
@@ -80,6 +81,7 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Apply(args) => apply::run(&args, common).await,
         Command::Run(args) => run::run(&args, common).await,
         Command::Rejects(args) => rejects::run(&args, common).await,
+        Command::Privacy(args) => privacy::run(&args, common).await,
         Command::Query(args) => query::run(&args, common).await,
         Command::Status => status::run(common).await,
         Command::Emulator(args) => emulator::run(&args, common).await,

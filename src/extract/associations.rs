@@ -20,7 +20,7 @@ use datafusion::scalar::ScalarValue;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{ExtractError, reading, storing};
-use super::mirror::{FULL_COMPLETED, SYNCED, mirror_table, timestamp};
+use super::mirror::{SYNCED, listed_at, mirror_table, timestamp};
 use super::reference::KeySet;
 use super::stored;
 use crate::hubspot::{Association, Client};
@@ -105,11 +105,11 @@ pub async fn is_associated(
 /// full sync it has followed.
 fn cursors(mirror: &Table, from: &ObjectType, to: &ObjectType) -> Vec<Cursor> {
     let pair = format!("hublake.associations.{from}.{to}");
-    let cursor = |suffix: &str, source: &str| {
-        let value = mirror.cursor(source)?;
-        Some(Cursor { app_id: format!("{pair}.{suffix}"), value })
+    let cursor = |suffix: &str, value: Option<i64>| {
+        Some(Cursor { app_id: format!("{pair}.{suffix}"), value: value? })
     };
-    [cursor("synced", SYNCED), cursor("full", FULL_COMPLETED)].into_iter().flatten().collect()
+    let applied = [cursor("synced", mirror.cursor(SYNCED)), cursor("full", listed_at(mirror))];
+    applied.into_iter().flatten().collect()
 }
 
 /// Records that HubSpot associates with nothing any more.

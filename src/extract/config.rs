@@ -25,6 +25,42 @@ pub struct ExtractObjectConfig {
     pub associations: Vec<String>,
     /// The most rows between two commits of a full sync.
     pub commit_rows: usize,
+    /// How often everything is listed anew, for what no modified date shows:
+    /// archived, restored and vanished records, calculated properties,
+    /// associations. `daily`, `weekly`, `hourly`, `every_run` or `never`.
+    pub reconcile: Cadence,
+}
+
+/// How often something is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cadence {
+    /// In every run.
+    EveryRun,
+    /// When an hour has passed.
+    Hourly,
+    /// When a day has passed.
+    #[default]
+    Daily,
+    /// When a week has passed.
+    Weekly,
+    /// Only when it is asked for.
+    Never,
+}
+
+impl Cadence {
+    /// Whether something last done at one time (ms) is due again at another.
+    pub(super) fn is_due(self, last: i64, now: i64) -> bool {
+        const HOUR: i64 = 60 * 60 * 1_000;
+        let period = match self {
+            Self::EveryRun => 0,
+            Self::Hourly => HOUR,
+            Self::Daily => 24 * HOUR,
+            Self::Weekly => 7 * 24 * HOUR,
+            Self::Never => return false,
+        };
+        now - last >= period
+    }
 }
 
 impl Default for ExtractObjectConfig {
@@ -33,6 +69,7 @@ impl Default for ExtractObjectConfig {
             properties: PropertySelection::All,
             associations: Vec::new(),
             commit_rows: DEFAULT_COMMIT_ROWS,
+            reconcile: Cadence::default(),
         }
     }
 }
@@ -46,6 +83,7 @@ impl ExtractObjectConfig {
         self.associations.sort();
         self.associations.dedup();
         self.commit_rows = self.commit_rows.min(other.commit_rows);
+        self.reconcile = self.reconcile.min(other.reconcile);
     }
 }
 

@@ -12,6 +12,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, MapBuilder, RecordBatch,
     StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -28,10 +29,51 @@ pub struct Page {
     pub rows: RecordBatch,
     /// The cursor of the next page, absent on the last.
     pub next: Option<String>,
-    /// Records without a usable id: they cannot be stored.
+    /// How many records a search says there are in all; often about right.
+    pub total: Option<u64>,
+    /// Records without a usable id, and unreadable ones: they cannot be stored.
     pub rejected: u64,
+    /// Records whose JSON does not parse even when they are read alone.
+    pub unreadable: Vec<Unreadable>,
     /// Values kept as text because their column cannot hold them exactly.
     pub rescued: u64,
+}
+
+impl Page {
+    /// A page without records.
+    pub(super) fn empty(schema: &MirrorSchema) -> Self {
+        Self {
+            rows: RecordBatch::new_empty(schema.arrow()),
+            next: None,
+            total: None,
+            rejected: 0,
+            unreadable: Vec::new(),
+            rescued: 0,
+        }
+    }
+
+    /// Takes in what another page holds; the cursor stays.
+    pub(super) fn append(&mut self, other: Self) -> Result<(), ExtractError> {
+        self.rows = match self.rows.num_rows() {
+            0 => other.rows,
+            _ => concat_batches(&self.rows.schema(), [&self.rows, &other.rows])?,
+        };
+        self.rejected += other.rejected;
+        self.rescued += other.rescued;
+        self.unreadable.extend(other.unreadable);
+        Ok(())
+    }
+}
+
+/// A record that HubSpot answers and nobody can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The record.
+    pub id: i64,
+    /// What is wrong with its JSON.
+    pub problem: String,
+    /// The id to quote to HubSpot's support.
+    pub correlation_id: Option<String>,
 }
 
 /// Decodes the body of a list, search or batch read.
@@ -47,11 +89,15 @@ pub fn decode_page(
 ) -> Result<Page, ExtractError> {
     let mut columns = Columns::new(schema, synced_at);
     let mut json = serde_json::Deserializer::from_slice(body);
-    let next = PageSeed { columns: &mut columns }
+    let envelope = PageSeed { columns: &mut columns }
         .deserialize(&mut json)
-        .and_then(|next| json.end().map(|()| next))
-        .map_err(|source| ExtractError::Page { object: schema.object().to_string(), source })?;
-    columns.finish(next)
+        .and_then(|envelope| json.end().map(|()| envelope))
+        .map_err(|source| ExtractError::Page {
+            object: schema.object().to_string(),
+            correlation_id: None,
+            source,
+        })?;
+    columns.finish(envelope)
 }
 
 /// The builder of one property's column.
@@ -239,7 +285,7 @@ impl<'a> Columns<'a> {
         self.rejected += u64::from(envelope.id.is_none());
     }
 
-    fn finish(mut self, next: Option<String>) -> Result<Page, ExtractError> {
+    fn finish(mut self, beside: Beside) -> Result<Page, ExtractError> {
         let rows = self.rows;
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.ids.finish())];
         arrays.extend(self.properties.iter_mut().map(Values::finish));
@@ -267,7 +313,15 @@ impl<'a> Columns<'a> {
             let has_id = arrow::compute::is_not_null(batch.column(0))?;
             batch = arrow::compute::filter_record_batch(&batch, &has_id)?;
         }
-        Ok(Page { rows: batch, next, rejected: self.rejected, rescued: self.rescued })
+        let Beside { next, total } = beside;
+        Ok(Page {
+            rows: batch,
+            next,
+            total,
+            rejected: self.rejected,
+            unreadable: Vec::new(),
+            rescued: self.rescued,
+        })
     }
 }
 
@@ -319,8 +373,15 @@ struct PageSeed<'c, 'a> {
     columns: &'c mut Columns<'a>,
 }
 
+/// What stands beside the records of a page.
+#[derive(Default)]
+struct Beside {
+    next: Option<String>,
+    total: Option<u64>,
+}
+
 impl<'de> DeserializeSeed<'de> for PageSeed<'_, '_> {
-    type Value = Option<String>;
+    type Value = Beside;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -328,21 +389,24 @@ impl<'de> DeserializeSeed<'de> for PageSeed<'_, '_> {
 }
 
 impl<'de> Visitor<'de> for PageSeed<'_, '_> {
-    type Value = Option<String>;
+    type Value = Beside;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a page of records")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut next, mut has_results) = (None, false);
+        let (mut beside, mut has_results) = (Beside::default(), false);
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match key.0.as_ref() {
                 "results" => {
                     map.next_value_seed(RecordsSeed { columns: self.columns })?;
                     has_results = true;
                 }
-                "paging" => next = map.next_value::<Option<Paging>>()?.and_then(Paging::after),
+                "paging" => {
+                    beside.next = map.next_value::<Option<Paging>>()?.and_then(Paging::after);
+                }
+                "total" => beside.total = map.next_value::<serde_json::Value>()?.as_u64(),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -351,7 +415,7 @@ impl<'de> Visitor<'de> for PageSeed<'_, '_> {
         if !has_results {
             return Err(A::Error::missing_field("results"));
         }
-        Ok(next)
+        Ok(beside)
     }
 }
 

@@ -17,10 +17,12 @@ pub enum ExtractError {
         source: Box<hubspot::Error>,
     },
     /// A page that is not a page.
-    #[error("A page of `{object}` does not parse")]
+    #[error("A page of `{object}` does not parse{}", quoted(.correlation_id.as_deref()))]
     Page {
         /// The object type being read.
         object: String,
+        /// The id to quote to HubSpot's support, where the answer had one.
+        correlation_id: Option<String>,
         /// Where the JSON went wrong.
         #[source]
         source: serde_json::Error,
@@ -35,6 +37,14 @@ pub enum ExtractError {
         object: String,
         /// The last id of the page before.
         after: i64,
+    },
+    /// A list that answers one cursor with the same cursor has no end.
+    #[error("The list of `{object}` does not go on from its cursor `{cursor}`")]
+    StuckList {
+        /// The object type being listed.
+        object: String,
+        /// The cursor answered twice.
+        cursor: String,
     },
     /// The lake could not be read or written.
     #[error("Could not store `{what}`")]
@@ -67,6 +77,11 @@ pub enum ExtractError {
     /// Arrow refused a batch that was built here: a defect of hublake.
     #[error("A record batch could not be built: this is a defect of hublake")]
     Arrow(#[from] ArrowError),
+}
+
+/// How an error tells a correlation id.
+fn quoted(correlation_id: Option<&str>) -> String {
+    correlation_id.map_or(String::new(), |id| format!(" (correlation id `{id}`)"))
 }
 
 impl ExtractError {

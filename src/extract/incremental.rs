@@ -11,19 +11,18 @@
 
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
-
 use super::decode::Page;
 use super::error::{ExtractError, reading};
-use super::full::fill;
-use super::mirror::{MirrorSchema, WATERMARK};
+use super::mirror::WATERMARK;
 use super::object::{MAX_SEARCH_BODY, ObjectSync, Sink};
+use super::pages::{PageSource, ids, is_unreadable};
 use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
 use crate::lake::Cursor;
 
 /// How far HubSpot's own clocks may disagree with each other.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// Changed records below which they are searched for, whatever their share.
+const LEAST_LISTED: u64 = 10_000;
 /// Records a search page where the properties fit its body: the most it gives.
 const PAGE: u32 = 200;
 /// Records a search page where a batch read of as many fills them.
@@ -35,25 +34,38 @@ struct Window {
     high: i64,
 }
 
+/// What became of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Searched {
+    /// What changed is in the mirror, or the sync was stopped.
+    Done,
+    /// So much has changed that listing everything costs less; nothing is read.
+    TooMuch,
+}
+
 pub(super) async fn sync(
     sync: &ObjectSync<'_>,
-    schema: &MirrorSchema,
+    source: &PageSource,
     sink: &mut Sink<'_>,
     server_time: i64,
-) -> Result<(), ExtractError> {
+) -> Result<Searched, ExtractError> {
     let before = sink.cursor(WATERMARK).unwrap_or(0);
     let window = Window { low: before - CLOCK_SKEW.as_millis() as i64, high: server_time };
-    let names = schema.property_names();
+    let names = source.names().to_vec();
     let whole = query(sync, &window, Some(i64::MAX), names.clone(), PAGE);
     let fits_body = whole.body_length() <= MAX_SEARCH_BODY;
     let mut last = None;
     loop {
-        let read = read_page(sync, sink, &window, last, &names, fits_body);
+        let read = read_page(sync, source, sink, &window, last, fits_body);
         let Some(page) = sync.stop.run_until_cancelled(read).await else {
             sink.report.interrupted = true;
-            return sink.commit(Vec::new()).await;
+            sink.commit(Vec::new()).await?;
+            return Ok(Searched::Done);
         };
         let Some(page) = page? else { break };
+        if last.is_none() && is_cheaper_listed(sink.table().row_count(), page.total) {
+            return Ok(Searched::TooMuch);
+        }
         last = page.last;
         sink.push(page.rows);
         if sink.is_full() {
@@ -61,13 +73,22 @@ pub(super) async fn sync(
         }
     }
     let reached = server_time - sync.index_lag.as_millis() as i64;
-    sink.commit(vec![Cursor { app_id: WATERMARK.to_owned(), value: reached.max(before) }]).await
+    sink.commit(vec![Cursor { app_id: WATERMARK.to_owned(), value: reached.max(before) }]).await?;
+    Ok(Searched::Done)
+}
+
+/// Whether listing all records takes less time than searching for those that
+/// changed: search gives at most 1,000 a second, the list twice that where 190
+/// calls are allowed in ten seconds.
+fn is_cheaper_listed(records: u64, changed: Option<u64>) -> bool {
+    changed.is_some_and(|changed| changed >= LEAST_LISTED && changed > records / 2)
 }
 
 /// A page of search, and the last id in it.
 struct Found {
     rows: Page,
     last: Option<i64>,
+    total: Option<u64>,
 }
 
 /// The page after `last`, or none at the end of the window.
@@ -76,24 +97,42 @@ struct Found {
 /// short, and `total` is known to be wrong.
 async fn read_page(
     sync: &ObjectSync<'_>,
+    source: &PageSource,
     sink: &mut Sink<'_>,
     window: &Window,
     last: Option<i64>,
-    names: &[String],
     fits_body: bool,
 ) -> Result<Option<Found>, ExtractError> {
-    let query = if fits_body {
-        query(sync, window, last, names.to_vec(), PAGE)
-    } else {
-        query(sync, window, last, vec!["hs_object_id".to_owned()], FILLED_PAGE)
-    };
-    let body =
-        sync.client.search_page(sync.object, &query).await.map_err(reading(sync.object.name()))?;
-    sink.report.calls += 1;
-    let page = sink.decode(&body.bytes)?;
+    if fits_body {
+        let names = source.names().to_vec();
+        match ask(sync, source, sink, &query(sync, window, last, names, PAGE)).await {
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(object = %sync.object, %error, "Reading its records one by one");
+            }
+            page => {
+                let page = page?;
+                let (total, reached) = (page.total, last_id(sync, &page, last)?);
+                return Ok(reached.map(|id| Found { rows: page, last: Some(id), total }));
+            }
+        }
+    }
+    let by_id = query(sync, window, last, vec!["hs_object_id".to_owned()], FILLED_PAGE);
+    let page = ask(sync, source, sink, &by_id).await?;
     let Some(reached) = last_id(sync, &page, last)? else { return Ok(None) };
-    let rows = if fits_body { page } else { fill(sync, sink, &page, names, false).await? };
-    Ok(Some(Found { rows, last: Some(reached) }))
+    sink.report.calls += 1;
+    let rows = source.fill(&page, false).await?;
+    Ok(Some(Found { rows, last: Some(reached), total: page.total }))
+}
+
+async fn ask(
+    sync: &ObjectSync<'_>,
+    source: &PageSource,
+    sink: &mut Sink<'_>,
+    query: &SearchQuery,
+) -> Result<Page, ExtractError> {
+    sink.report.calls += 1;
+    let body = sync.client.search_page(sync.object, query).await;
+    source.decode(&body.map_err(reading(sync.object.name()))?)
 }
 
 /// The last id of a page, checked: keyset paging over pages in another order
@@ -104,7 +143,7 @@ fn last_id(
     after: Option<i64>,
 ) -> Result<Option<i64>, ExtractError> {
     let mut reached = after;
-    for id in page.rows.column(0).as_primitive::<Int64Type>().values() {
+    for id in ids(page) {
         if reached.is_some_and(|before| *id <= before) {
             return Err(ExtractError::SearchOrder {
                 object: sync.object.to_string(),

@@ -14,6 +14,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 
 use super::error::{ExtractError, storing};
+use super::stored::with_columns;
 use crate::lake::Table;
 
 /// The stored rows that the records in `rows` have swallowed, marked so; none
@@ -81,15 +82,9 @@ fn mark(
         .collect();
     let stamps =
         TimestampMicrosecondArray::from_value(stamp, stored.num_rows()).with_timezone("UTC");
-    let schema = stored.schema();
-    let columns = schema.fields().iter().zip(stored.columns()).map(|(field, column)| {
-        match field.name().as_str() {
-            "merged_into" => Arc::new(into.clone()) as ArrayRef,
-            "_synced_at" => Arc::new(stamps.clone()) as ArrayRef,
-            _ => column.clone(),
-        }
-    });
-    let marked = RecordBatch::try_new(schema.clone(), columns.collect())?;
+    let marks: [(&str, ArrayRef); 2] =
+        [("merged_into", Arc::new(into)), ("_synced_at", Arc::new(stamps))];
+    let marked = with_columns(stored, marks)?;
     let marked = filter_record_batch(&marked, &differs)?;
     Ok((marked.num_rows() > 0).then_some(marked))
 }

@@ -27,6 +27,11 @@ const ENVELOPE: [&str; 9] = [
 pub(super) const FULL_STARTED: &str = "hublake.full.started";
 /// The generation of the last full sync that came to its end.
 pub(super) const FULL_COMPLETED: &str = "hublake.full.completed";
+/// As the two before, of the last reconciliation: everything is listed again,
+/// and the mirror counts as complete meanwhile.
+pub(super) const RECONCILE_STARTED: &str = "hublake.reconcile.started";
+/// The generation of the last reconciliation that came to its end.
+pub(super) const RECONCILE_COMPLETED: &str = "hublake.reconcile.completed";
 /// Everything modified up to here (ms, server time) is in the table.
 pub(super) const WATERMARK: &str = "hublake.watermark";
 /// The last `_synced_at` stamp given out (µs); strictly rising, so that tables
@@ -44,6 +49,12 @@ pub fn mirror_table(object: &ObjectType) -> TableName {
 pub fn is_complete(table: &Table) -> bool {
     let completed = table.cursor(FULL_COMPLETED);
     completed.is_some() && completed == table.cursor(FULL_STARTED)
+}
+
+/// When everything was last listed (ms, server time): by a full sync or by a
+/// reconciliation, whichever came to its end later.
+pub(super) fn listed_at(table: &Table) -> Option<i64> {
+    table.cursor(FULL_COMPLETED).max(table.cursor(RECONCILE_COMPLETED))
 }
 
 /// Up to when (µs since 1970, HubSpot's clock) every change is in the mirror;

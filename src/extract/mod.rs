@@ -15,16 +15,19 @@ mod incremental;
 mod merges;
 mod mirror;
 mod object;
+mod pages;
 mod progress;
+mod ranges;
+mod reader;
 mod reference;
 mod selection;
 pub mod source;
-
 mod stored;
+mod vanished;
 
 pub use associations::{ASSOCIATIONS, is_associated, sync_associations};
-pub use config::{ExtractObjectConfig, PropertySelection};
-pub use decode::{Page, decode_page};
+pub use config::{Cadence, ExtractObjectConfig, PropertySelection};
+pub use decode::{Page, Unreadable, decode_page};
 pub use error::ExtractError;
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};
 pub use object::{ObjectReport, ObjectSync, SyncMode, sync_object};

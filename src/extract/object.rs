@@ -1,5 +1,6 @@
 //! One object type's sync: which kind it is, and what it comes to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -8,19 +9,19 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ExtractObjectConfig;
-use super::decode::Page;
+use super::decode::{Page, Unreadable};
 use super::error::{ExtractError, reading, storing};
-use super::mirror::{FULL_COMPLETED, FULL_STARTED, MirrorSchema, SYNCED, is_complete};
+use super::full::{self, Listing};
+use super::incremental::{self, Searched};
+use super::merges;
+use super::mirror::{MirrorSchema, SYNCED, is_complete, listed_at};
+use super::pages::PageSource;
 use super::progress::Progress;
 use super::selection::prepare_table;
-use super::{full, incremental, merges};
 use crate::hubspot::Client;
 use crate::lake::{Changes, Cursor, Lake, Table};
 use crate::objects::{ObjectType, PropertyDefinition};
 
-/// Characters of a list URL past which properties come by batch read instead:
-/// 414s were seen from about 8,000 on.
-pub(super) const MAX_URL_LENGTH: usize = 7_500;
 /// Characters of a search body past which the guide promises a 400.
 pub(super) const MAX_SEARCH_BODY: usize = 3_000;
 /// Bytes of Arrow buffers at which rows are committed whatever their number,
@@ -77,13 +78,21 @@ pub struct ObjectReport {
     pub rejected: u64,
     /// How many of the records read are archived.
     pub archived: u64,
+    /// Rows marked because HubSpot shows their record no more.
+    pub vanished: u64,
     /// Values kept as text because their column cannot hold them exactly.
     pub rescued_values: u64,
     /// Calls made for this object.
     pub calls: u64,
+    /// Those of the rejected records whose JSON does not parse.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
     /// Whether this was a full sync.
     #[serde(skip)]
     pub full: bool,
+    /// Whether everything was listed, by a full sync or a reconciliation.
+    #[serde(skip)]
+    pub listed: bool,
     /// Whether the sync was stopped before its end.
     #[serde(skip)]
     pub interrupted: bool,
@@ -114,12 +123,18 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     let mut table = prepare_table(sync, &schema, server_time).await?;
     let must_list = sync.mode == SyncMode::Full || !is_complete(&table);
     let stamp = next_stamp(&table);
-    let mut sink = Sink::new(sync, &schema, &mut table, stamp, report);
+    let source = PageSource::new(sync.client, sync.object, &schema, stamp);
+    let mut sink = Sink::new(sync, &mut table, stamp, report);
+    let source = Arc::new(source);
     if must_list {
-        full::sync(sync, &schema, &mut sink, server_time).await
-    } else {
-        incremental::sync(sync, &schema, &mut sink, server_time).await
+        return full::sync(sync, source, &mut sink, Listing::Full, server_time).await;
     }
+    let searched = incremental::sync(sync, &source, &mut sink, server_time).await?;
+    let is_due = sync.config.reconcile.is_due(listed_at(sink.table()).unwrap_or(0), server_time);
+    if !sink.report.interrupted && (is_due || searched == Searched::TooMuch) {
+        full::sync(sync, source, &mut sink, Listing::Reconcile, server_time).await?;
+    }
+    Ok(())
 }
 
 /// Properties that are extracted whatever the selection.
@@ -161,7 +176,6 @@ fn next_stamp(table: &Table) -> i64 {
 /// Where pages go: buffered, committed with their cursors, counted.
 pub(super) struct Sink<'a> {
     table: &'a mut Table,
-    schema: &'a MirrorSchema,
     progress: &'a Progress,
     commit_rows: usize,
     stamp: i64,
@@ -172,14 +186,12 @@ pub(super) struct Sink<'a> {
 impl<'a> Sink<'a> {
     fn new(
         sync: &'a ObjectSync<'_>,
-        schema: &'a MirrorSchema,
         table: &'a mut Table,
         stamp: i64,
         report: &'a mut ObjectReport,
     ) -> Self {
         Self {
             table,
-            schema,
             progress: sync.progress,
             commit_rows: sync.config.commit_rows.max(1),
             stamp,
@@ -202,6 +214,7 @@ impl<'a> Sink<'a> {
         self.report.read += rows + page.rejected;
         self.report.rejected += page.rejected;
         self.report.rescued_values += page.rescued;
+        self.report.unreadable.extend(page.unreadable);
         self.report.archived += count_true(&page.rows, "archived");
         self.progress.add(rows);
         if rows > 0 {
@@ -242,9 +255,15 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Decodes a body into a page of this sync.
-    pub(super) fn decode(&self, body: &[u8]) -> Result<Page, ExtractError> {
-        super::decode::decode_page(self.schema, body, self.stamp)
+    /// Stores marks on rows of records that HubSpot has not answered; they
+    /// count as vanished.
+    pub(super) async fn mark(&mut self, rows: RecordBatch) -> Result<(), ExtractError> {
+        let changes = Changes { rows: vec![rows], ..Changes::default() };
+        let synced = Cursor { app_id: SYNCED.to_owned(), value: self.stamp };
+        let name = self.table.name().clone();
+        let counts = self.table.upsert(changes, &[synced]).await.map_err(storing(&name))?;
+        self.report.vanished += counts.updated;
+        Ok(())
     }
 }
 
@@ -254,12 +273,4 @@ fn count_true(batch: &RecordBatch, column: &str) -> u64 {
         .column_by_name(column)
         .filter(|array| *array.data_type() == DataType::Boolean)
         .map_or(0, |array| array.as_boolean().true_count() as u64)
-}
-
-/// The cursors that say a full sync of this generation is complete.
-pub(super) fn completion(generation: i64) -> Vec<Cursor> {
-    vec![
-        Cursor { app_id: FULL_STARTED.to_owned(), value: generation },
-        Cursor { app_id: FULL_COMPLETED.to_owned(), value: generation },
-    ]
 }

@@ -254,10 +254,7 @@ async fn vanished(
     }
     let gone = take_record_batch(&stored, &indices)?;
     let archived: ArrayRef = Arc::new(BooleanArray::from(vec![true; gone.num_rows()]));
-    let at = gone.schema().index_of("archived")?;
-    let mut columns = gone.columns().to_vec();
-    columns[at] = archived;
-    Ok(Some(RecordBatch::try_new(gone.schema(), columns)?))
+    stored::with_columns(&gone, [("archived", archived)]).map(Some)
 }
 
 fn in_scope(stored: &RecordBatch, row: usize, scope: Scope<'_>) -> bool {

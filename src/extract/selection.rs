@@ -38,7 +38,7 @@ pub(super) async fn prepare_table(
         let retyped = retyped_columns(&table, schema);
         let mut cursors = turns(&table, sync, schema);
         if !retyped.is_empty() || lacks_old_values(&table, sync, schema) {
-            let value = next_generation(&table, server_time);
+            let value = next_generation(&table, FULL_STARTED, server_time);
             cursors.push(Cursor { app_id: FULL_STARTED.to_owned(), value });
         }
         table.commit_cursors(&cursors).await.map_err(failed())?;
@@ -100,7 +100,8 @@ fn lacks_old_values(table: &Table, sync: &ObjectSync<'_>, schema: &MirrorSchema)
         .any(|found| found.and_then(|d| d.created_at).is_none_or(|created| created <= read_from))
 }
 
-/// A generation that is later than any before it.
-pub(super) fn next_generation(table: &Table, server_time: i64) -> i64 {
-    server_time.max(table.cursor(FULL_STARTED).map_or(0, |last| last + 1))
+/// A generation that is later than any before it, by the cursor that says
+/// which was begun last.
+pub(super) fn next_generation(table: &Table, started: &str, server_time: i64) -> i64 {
+    server_time.max(table.cursor(started).map_or(0, |last| last + 1))
 }

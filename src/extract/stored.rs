@@ -45,6 +45,18 @@ pub(super) async fn read_where(
     Ok(Some(concat_batches(&first.schema(), &kept)?))
 }
 
+/// The rows with some of their columns replaced.
+pub(super) fn with_columns<const N: usize>(
+    rows: &RecordBatch,
+    replaced: [(&str, ArrayRef); N],
+) -> Result<RecordBatch, ExtractError> {
+    let mut columns = rows.columns().to_vec();
+    for (name, values) in replaced {
+        columns[rows.schema().index_of(name)?] = values;
+    }
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
 fn in_table_types(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, ExtractError> {
     let schema = table.schema();
     let mut fields = Vec::with_capacity(batch.num_columns());

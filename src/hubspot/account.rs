@@ -65,7 +65,25 @@ pub struct CallCounts {
     pub daily_limit: Option<u64>,
 }
 
+/// How much of what the account allows is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetUse {
+    /// Calls of the last ten seconds.
+    pub taken: u32,
+    /// Calls allowed in any ten seconds.
+    pub limit: u32,
+    /// Calls left today as HubSpot last told, less those sent since.
+    pub daily_remaining: Option<u64>,
+    /// Calls a day as HubSpot last told.
+    pub daily_limit: Option<u64>,
+}
+
 impl Client {
+    /// How much of the budget this process uses now.
+    pub fn budget_use(&self) -> BudgetUse {
+        self.budget().usage()
+    }
+
     /// The account the token belongs to; a cheap check that the token works.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::account::CallCounts;
+use super::account::{BudgetUse, CallCounts};
 use super::api_error::ApiError;
 use super::auth::Authorized;
 use super::config::DailyReserve;
@@ -133,6 +133,18 @@ impl Budget {
         let waited = self.waiting().total();
         let day = self.day();
         CallCounts { waited, daily_remaining: day.remaining, daily_limit: day.limit, ..counts }
+    }
+
+    /// How much of the general limit is in use.
+    pub(super) fn usage(&self) -> BudgetUse {
+        let (taken, limit) = self.burst.taken();
+        let day = self.day();
+        BudgetUse {
+            taken: u32::try_from(taken).unwrap_or(u32::MAX).min(limit),
+            limit,
+            daily_remaining: day.remaining,
+            daily_limit: day.limit,
+        }
     }
 
     /// When the day's count starts again, as far as known.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::Method;
 use secrecy::SecretString;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::account::CallCounts;
@@ -11,8 +12,8 @@ use super::budget::{Budget, Budgeted};
 use super::config::{ApiVersion, HubSpotConfig};
 use super::error::{Error, Problem, Reason};
 use super::paths::Route;
-use super::query::{BatchReadQuery, ListQuery, SearchQuery};
-use super::records::{BatchReply, Body, WriteInput, archive_body, write_body};
+use super::query::{BatchReadQuery, Direction, ListQuery, SearchQuery, Sort};
+use super::records::{BatchReply, Body, Record, WriteInput, archive_body, write_body};
 use super::retry::Retry;
 use super::transport::{Answer, CallName, Effect, HttpTransport, Lane, Reply, Request, Transport};
 use crate::objects::{ObjectType, RecordId};
@@ -122,6 +123,29 @@ impl Client {
             ..self.post(Route::Search, &[object.name()], Effect::Read, query.to_body())
         };
         Ok(into_body(self.send(request).await?))
+    }
+
+    /// How many live records of a type search finds, and the highest id among
+    /// them; none when it finds none. Both are hints: the index lags behind
+    /// writes, and `total` is known to be wrong at times.
+    ///
+    /// # Errors
+    /// `Refused` where the type cannot be searched; otherwise as any read.
+    pub async fn extent(&self, object: &ObjectType) -> Result<Option<(u64, i64)>, Error> {
+        let by_id = |direction| Sort { property: "hs_object_id".to_owned(), direction };
+        let query = SearchQuery {
+            filters: Vec::new(),
+            sort: Some(by_id(Direction::Descending)),
+            properties: vec!["hs_object_id".to_owned()],
+            limit: 1,
+        };
+        let request = Request {
+            lane: Lane::Search,
+            ..self.post(Route::Search, &[object.name()], Effect::Read, query.to_body())
+        };
+        let found: Extent = self.fetch(request).await?;
+        let highest = found.results.first().map(|record| record.id.0);
+        Ok(highest.map(|highest| (found.total, highest)))
     }
 
     /// Up to 100 records by id or unique property, as HubSpot sent them, in
@@ -301,6 +325,14 @@ impl Client {
         }
         url
     }
+}
+
+/// The answer of a search of which only the size matters.
+#[derive(Deserialize)]
+struct Extent {
+    #[serde(default)]
+    total: u64,
+    results: Vec<Record>,
 }
 
 /// # Errors

@@ -33,7 +33,7 @@ mod secret;
 mod transport;
 mod wire;
 
-pub use account::{AccountDetails, CallCounts, DailyUsage};
+pub use account::{AccountDetails, BudgetUse, CallCounts, DailyUsage};
 pub use api_error::{ApiError, ApiErrorDetail, BatchError, PropertyRefusal};
 pub use associations::Association;
 pub use client::Client;

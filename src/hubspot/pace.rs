@@ -142,6 +142,12 @@ impl Pace {
         state.ledger.arrived(departure, window, Instant::now());
     }
 
+    /// How much of the limit is taken: calls counted now, and the limit.
+    pub(super) fn taken(&self) -> (usize, u32) {
+        let state = self.state();
+        (state.ledger.counted(Instant::now()).0, state.limit)
+    }
+
     /// Takes over what the answer to a call says about the limit and what is
     /// left of it.
     pub(super) fn learn(&self, departure: Departure, told: Told) {

@@ -139,14 +139,18 @@ impl Table {
     /// Writes a checkpoint of this version. It only saves later readers time, so
     /// failing at it is no failure. Returns whether it was written.
     pub(super) async fn checkpoint(&self) -> bool {
-        match create_checkpoint(self.delta(), None).await {
-            Ok(()) => true,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(table = %self.name(), error, "No checkpoint could be written");
-                false
-            }
+        let written = self.write_checkpoint().await;
+        if let Err(error) = &written {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(table = %self.name(), error, "No checkpoint could be written");
         }
+        written.is_ok()
+    }
+
+    /// Writes a checkpoint of this version, where what follows depends on it.
+    pub(super) async fn write_checkpoint(&self) -> Result<(), LakeError> {
+        let written = create_checkpoint(self.delta(), None).await;
+        written.map_err(self.place().failed("writing a checkpoint"))
     }
 }
 

@@ -154,6 +154,8 @@ pub enum LakeError {
         table: String,
         /// The version or time asked for
         wanted: String,
+        /// When the table's past was removed for privacy (ms since 1970 UTC)
+        purged_at: Option<i64>,
         /// The cause
         source: Option<Source>,
     },
@@ -163,6 +165,12 @@ pub enum LakeError {
         /// The pipeline
         pipeline: String,
     },
+}
+
+/// A time in ms since 1970, as people write it.
+fn utc_text(millis: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn listed(names: &[String]) -> String {
@@ -204,6 +212,12 @@ impl LakeError {
             Self::RepeatedKey { .. } => "Make the key unique, or merge in one part",
             Self::NoKey { .. } | Self::LayoutDiffers { .. } => {
                 "Choose another name for the table, or restore its former layout"
+            }
+            Self::NoSuchVersion { purged_at: Some(at), .. } => {
+                return format!(
+                    "A privacy purge removed every version before {}; choose a later one",
+                    utc_text(*at)
+                );
             }
             Self::NoSuchVersion { .. } => {
                 "Choose a version inside `lake.history_days`, as listed by `status`"

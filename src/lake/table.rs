@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::DateTime;
@@ -30,7 +30,7 @@ use super::upsert::MergeColumns;
 use super::writer::{FileFormat, TableWriter};
 use super::{
     Changes, ExportReport, FieldChange, LakeError, MaintenancePolicy, MaintenanceReport, Merge,
-    UpsertCounts, evolution, export, maintain, retype, upsert,
+    PurgeReport, UpsertCounts, evolution, export, maintain, purge, retype, upsert,
 };
 
 /// A table at one version. Clones are independent handles on the same table.
@@ -116,6 +116,15 @@ impl Table {
     /// The value of a cursor at this version.
     pub fn cursor(&self, app_id: &str) -> Option<i64> {
         self.cursors.get(app_id).copied()
+    }
+
+    /// The cursors at this version whose names begin so, with what follows.
+    pub fn cursors_under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, i64)> + 'a {
+        let from = self.cursors.range(prefix.to_owned()..);
+        from.map_while(move |(name, value)| Some((name.strip_prefix(prefix)?, *value)))
     }
 
     /// Moves this handle to the newest version.
@@ -288,7 +297,9 @@ impl Table {
         loaded.map_err(|error| self.no_such_version(wanted(), Some(error)))?;
         let written =
             delta.state.as_ref().and_then(|state| state.version_timestamp(state.version()));
-        if written.is_some_and(|written| written > time.timestamp_millis()) {
+        let is_later = |at: Option<i64>| at.is_some_and(|at| at > time.timestamp_millis());
+        // A version read from a checkpoint need not know when it was written.
+        if is_later(written) || is_later(self.purged_at()) {
             return Err(self.no_such_version(wanted(), None));
         }
         Self::load(&self.lake, &self.name, delta).await
@@ -296,7 +307,8 @@ impl Table {
 
     fn no_such_version(&self, wanted: String, source: Option<DeltaTableError>) -> LakeError {
         let source = source.map(Into::into);
-        LakeError::NoSuchVersion { table: self.place.table.clone(), wanted, source }
+        let purged_at = self.purged_at();
+        LakeError::NoSuchVersion { table: self.place.table.clone(), wanted, purged_at, source }
     }
 
     /// Publishes this version as plain Parquet under `url` (a URL, or a folder
@@ -312,6 +324,25 @@ impl Table {
         policy: &MaintenancePolicy,
     ) -> Result<MaintenanceReport, LakeError> {
         maintain::maintain(self, policy).await
+    }
+
+    /// Takes the rows that `goes` marks out of the table for good and removes
+    /// every older version at once, so that none can be read with them. `goes`
+    /// sees whole batches in the table's columns.
+    ///
+    /// # Errors
+    /// [`LakeError::Conflict`] when someone else wrote the table meanwhile. After
+    /// any error the purge has to be repeated; repeating it is harmless.
+    pub async fn purge(
+        &mut self,
+        goes: impl Fn(&RecordBatch) -> BooleanArray + Send + Sync,
+    ) -> Result<PurgeReport, LakeError> {
+        purge::purge(self, &goes).await
+    }
+
+    /// When the table's past was last purged (ms since 1970 UTC), if ever.
+    pub fn purged_at(&self) -> Option<i64> {
+        self.cursor(purge::PURGED)
     }
 
     /// Writes rows into new files. Returns the actions that add them, and their number.

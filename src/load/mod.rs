@@ -48,4 +48,4 @@ pub use guards::{Guard, GuardVerdict};
 pub use outcome::{Counts, Outcome};
 pub use plan::{PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, plan, planned_rows};
 pub use properties::{PlannedOptions, PlannedProperty, PropertyPlan};
-pub use rejects::{Reject, rejects};
+pub use rejects::{Reject, UnreadRecord, keep_unread, rejects};

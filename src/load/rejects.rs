@@ -81,6 +81,52 @@ pub async fn rejects(lake: &Lake, only_open: bool) -> Result<Vec<Reject>, LoadEr
     Ok(found)
 }
 
+/// A record that could not be read from HubSpot.
+#[derive(Clone, Debug)]
+pub struct UnreadRecord {
+    /// The record.
+    pub id: i64,
+    /// Why, as a sentence.
+    pub message: String,
+    /// The id to quote to HubSpot's support.
+    pub correlation_id: Option<String>,
+}
+
+/// Keeps the records of one object type that could not be read; where all of
+/// the type were read, closes the entries of those that could be this time.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn keep_unread(
+    lake: &Lake,
+    object: &str,
+    run_id: &str,
+    now: i64,
+    unread: &[UnreadRecord],
+    all_read: bool,
+) -> Result<(), LoadError> {
+    let mut book = RejectBook::open(lake, "", READING, object, run_id, now).await?;
+    book.keep_to(object);
+    for record in unread {
+        let refused = Refused {
+            record_id: Some(record.id),
+            by_hubspot: true,
+            message: record.message.clone(),
+            category: "UNREADABLE".to_owned(),
+            correlation_id: record.correlation_id.clone(),
+            fingerprint: 0,
+        };
+        book.refuse(&format!("{object}/{}", record.id), refused, false);
+    }
+    if all_read {
+        book.fix_unmet();
+    }
+    book.store(lake).await
+}
+
+/// What stands in `write_back` for records that could not be read.
+const READING: &str = "extract";
+
 /// A row refused just now.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
@@ -132,6 +178,12 @@ impl RejectBook {
             met: HashMap::new(),
             changed: Vec::new(),
         })
+    }
+
+    /// Leaves the entries of other object types alone.
+    fn keep_to(&mut self, object: &str) {
+        let own = self.entries.iter().filter(|(_, entry)| entry.object == object);
+        self.entries = Arc::new(own.map(|(key, entry)| (key.clone(), entry.clone())).collect());
     }
 
     /// The entries as they stood when the run began.

@@ -114,6 +114,16 @@ impl ObjectType {
         format!("{kind}{}", self.name.replace('-', "_"))
     }
 
+    /// What one record of it is called: `contact`; a custom object's name
+    /// without its account.
+    pub fn singular(&self) -> &str {
+        let known = STANDARD.iter().find(|(name, ..)| *name == self.name);
+        known.map_or_else(
+            || self.name.split_once('_').map_or(self.name(), |(_, name)| name),
+            |(_, _, singular, _)| singular,
+        )
+    }
+
     /// The property that holds when a record last changed: `lastmodifieddate`
     /// for contacts, `hs_lastmodifieddate` for everything else.
     pub fn modified_property(&self) -> &'static str {

@@ -60,6 +60,13 @@ pub enum PipelineError {
         #[source]
         source: Box<datafusion::error::DataFusionError>,
     },
+    /// The mirror could not be read for what a person is known by.
+    #[error("The mirror could not be read")]
+    Purge {
+        /// What the query engine said.
+        #[source]
+        source: Box<datafusion::error::DataFusionError>,
+    },
     /// A file of the project could not be written.
     #[error("`{}` cannot be written", .path.display())]
     File {
@@ -90,7 +97,7 @@ impl PipelineError {
             Self::Extract(error) => extract_outcome(error),
             Self::Transform(error) => transform_outcome(error),
             Self::Load(error) => load_outcome(error),
-            Self::File { .. } | Self::History { .. } => Outcome::Failed,
+            Self::File { .. } | Self::History { .. } | Self::Purge { .. } => Outcome::Failed,
         }
     }
 

@@ -11,6 +11,7 @@ use super::outcome::Outcome;
 use super::session::Session;
 use super::settings::{PipelineConfig, Project};
 use crate::extract::{self, ExtractError, ExtractObjectConfig, ObjectReport, ObjectSync, SyncMode};
+use crate::load::{self, UnreadRecord};
 use crate::objects::{ObjectType, PropertyDefinition};
 
 /// Objects synced at once. Each walk waits for one answer at a time, so a few
@@ -138,9 +139,48 @@ async fn sync_one<'j>(
     loop {
         tokio::select! {
             ended = &mut running => return (job, ended),
-            _ = tick.tick() => tracing::info!(object = %job.object, records = progress.records(), "Still reading"),
+            _ = tick.tick() => tell_progress(session, job, progress),
         }
     }
+}
+
+/// Keeps the records that nobody can read in `system.rejects`, with the id to
+/// quote to HubSpot's support.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn keep_unread(
+    session: &Session<'_>,
+    run_id: &str,
+    extracted: &Extracted,
+) -> Result<(), PipelineError> {
+    let now = chrono::Utc::now().timestamp_micros();
+    for (object, report) in &extracted.objects {
+        if report.unreadable.is_empty() && !report.listed {
+            continue;
+        }
+        let unread: Vec<UnreadRecord> = report
+            .unreadable
+            .iter()
+            .map(|record| UnreadRecord {
+                id: record.id,
+                message: format!("HubSpot's answer does not parse: {}", record.problem),
+                correlation_id: record.correlation_id.clone(),
+            })
+            .collect();
+        load::keep_unread(&session.lake, object, run_id, now, &unread, report.listed).await?;
+    }
+    Ok(())
+}
+
+/// The line for whoever has no terminal to look at.
+fn tell_progress(session: &Session<'_>, job: &ObjectJob, progress: &extract::Progress) {
+    let budget = session.client.budget_use();
+    tracing::info!(
+        object = %job.object, records = progress.records(), of = progress.expected(),
+        calls_in_10_s = budget.taken, allowed = budget.limit, left_today = budget.daily_remaining,
+        "Still reading",
+    );
 }
 
 fn note_sync(extracted: &mut Extracted, job: &ObjectJob, (report, error): Synced) {
@@ -158,7 +198,8 @@ fn note_sync(extracted: &mut Extracted, job: &ObjectJob, (report, error): Synced
     }
     if report.rejected > 0 {
         let sentence = format!(
-            "{} records of `{}` came without a readable id and could not be stored",
+            "{} records of `{}` could not be read and are not stored; `hublake rejects list` names \
+             those whose id is known",
             report.rejected, job.object
         );
         extracted.problems.push((Outcome::Succeeded, sentence));

@@ -150,7 +150,9 @@ async fn extract(
 ) -> Result<Extracted, PipelineError> {
     let jobs = extracting::jobs(session.project, &[pipeline], &[])?;
     let extracted = if options.extract {
-        extracting::extract(session, &jobs, options.mode).await
+        let extracted = extracting::extract(session, &jobs, options.mode).await;
+        extracting::keep_unread(session, &results.run_id, &extracted).await?;
+        extracted
     } else {
         extracting::definitions_only(session, &jobs).await
     };

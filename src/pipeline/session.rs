@@ -55,10 +55,10 @@ impl<'p> Session<'p> {
         Ok(Self {
             project,
             lake,
+            progress: ProgressBoard::new(&client),
             client,
             account,
             stop,
-            progress: ProgressBoard::default(),
             lock: Arc::new(lock),
         })
     }

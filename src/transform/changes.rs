@@ -22,7 +22,7 @@ use futures::{Stream, TryStreamExt};
 
 use super::compare::Diff;
 use super::models::changes_name;
-use crate::lake::{TableName, TableSpec};
+use crate::lake::{Cursor, Lake, LakeError, TableName, TableSpec};
 
 /// Cursor of a changes table: the version of the model that it has applied.
 pub(super) const APPLIED: &str = "hublake.applied";
@@ -35,6 +35,28 @@ pub(super) struct Stamp {
     pub(super) changed_at: i64,
     /// The version of the model after the changes.
     pub(super) model_version: i64,
+}
+
+/// Lets a model's changes table stand at a version that changed no row for
+/// anybody to know of: rows were taken out of model and changes alike.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn skip_changes(
+    lake: &Lake,
+    model: &TableName,
+    before: u64,
+    after: u64,
+) -> Result<(), LakeError> {
+    let name = TableName::model(changes_name(model.name()));
+    let Some(mut changes) = lake.table(&name).await? else { return Ok(()) };
+    let version = |version: u64| i64::try_from(version).expect("versions count commits one by one");
+    // Changes that were still to be recorded are recorded against what is left.
+    if changes.cursor(APPLIED) != Some(version(before)) {
+        return Ok(());
+    }
+    let cursor = Cursor { app_id: APPLIED.to_owned(), value: version(after) };
+    changes.commit_cursors(&[cursor]).await
 }
 
 fn timestamp_type() -> DataType {

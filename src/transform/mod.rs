@@ -32,6 +32,7 @@ mod table;
 mod tests;
 
 pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, build};
+pub use changes::skip_changes;
 pub use check::{CheckOutcome, ModelCheck, check};
 pub(crate) use config::is_identifier;
 pub use config::{

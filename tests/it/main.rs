@@ -3,10 +3,13 @@
 
 mod bad_input;
 mod emulator;
+mod extract;
 mod kills;
 mod load;
 mod main_job;
 mod openapi;
 mod recorded;
+mod privacy;
 mod s3;
+mod unkind;
 mod world;

@@ -1,0 +1,253 @@
+//! Forgetting a person: every row of the lake that is about a record, in every
+//! version.
+//!
+//! The mirror says under which ids and addresses the person is known: the ids
+//! given, those merged into them, and their emails. A row goes where a column
+//! says that it is about one of these ids, and, outside the mirrors, where any
+//! text in it holds one of the addresses: models are free to carry them under
+//! any name. What the person's own account in HubSpot holds is for HubSpot to
+//! delete; the next sync reads again what HubSpot still shows.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use futures::TryStreamExt;
+use serde::Serialize;
+
+use super::error::PipelineError;
+use super::settings::Project;
+use crate::extract::mirror_table;
+use crate::lake::{Lake, Table, TableName};
+use crate::load::MatchKey;
+use crate::objects::ObjectType;
+use crate::transform;
+
+/// Merges that are followed from a record to those it swallowed.
+const LONGEST_CHAIN: usize = 250;
+
+/// What was removed from one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Purged {
+    /// The table's SQL name.
+    pub table: String,
+    /// Rows of its last version.
+    pub rows: u64,
+    /// Files of older versions.
+    pub files: u64,
+}
+
+/// Removes records from every table of the lake and from every version.
+///
+/// All versions before are gone then, of every table: any of them may have held
+/// the person. Repeating a purge is harmless; after an error it must be.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn purge(
+    project: &Project,
+    lake: &Lake,
+    object: &ObjectType,
+    ids: &[i64],
+) -> Result<Vec<Purged>, PipelineError> {
+    let person = Person::find(project, lake, object, ids).await?;
+    let mut purged = Vec::new();
+    let mut names = lake.tables().await?;
+    // The mirror goes last: it alone knows whom a cut purge was about.
+    let mirror = mirror_table(object);
+    names.sort_by_key(|name| *name == mirror);
+    for name in names {
+        let Some(mut table) = lake.table(&name).await? else { continue };
+        let before = table.version();
+        let report = table.purge(|batch| person.rows_of(&name, batch)).await?;
+        if name.schema().is_empty() {
+            transform::skip_changes(lake, &name, before, table.version()).await?;
+        }
+        purged.push(Purged {
+            table: name.to_string(),
+            rows: report.rows,
+            files: report.files as u64,
+        });
+    }
+    Ok(purged)
+}
+
+/// Whom the rows are about.
+#[derive(Debug)]
+struct Person {
+    object: ObjectType,
+    ids: BTreeSet<i64>,
+    /// Lower case.
+    emails: BTreeSet<String>,
+    /// Columns of models that hold record ids of this type.
+    id_columns: BTreeSet<String>,
+}
+
+impl Person {
+    async fn find(
+        project: &Project,
+        lake: &Lake,
+        object: &ObjectType,
+        ids: &[i64],
+    ) -> Result<Self, PipelineError> {
+        let mut person = Self {
+            object: object.clone(),
+            ids: ids.iter().copied().collect(),
+            emails: BTreeSet::new(),
+            id_columns: id_columns(project, object),
+        };
+        let Some(mirror) = lake.table(&mirror_table(object)).await? else { return Ok(person) };
+        for _ in 0..LONGEST_CHAIN {
+            let known = person.ids.len();
+            person.take_in(&mirror).await?;
+            if person.ids.len() == known {
+                break;
+            }
+        }
+        Ok(person)
+    }
+
+    /// Adds the addresses of the records known so far, and the records that were
+    /// merged into them.
+    async fn take_in(&mut self, mirror: &Table) -> Result<(), PipelineError> {
+        let columns: Vec<&str> = ["id", "merged_into", "email", "hs_additional_emails"]
+            .into_iter()
+            .filter(|name| mirror.schema().field_with_name(name).is_ok())
+            .collect();
+        let mut rows = mirror.scan(Some(&columns), None).await?;
+        let unreadable = |error| PipelineError::Purge { source: Box::new(error) };
+        while let Some(batch) = rows.try_next().await.map_err(unreadable)? {
+            let (Some(ids), Some(into)) = (numbers(&batch, "id"), numbers(&batch, "merged_into"))
+            else {
+                continue;
+            };
+            let emails = ["email", "hs_additional_emails"].map(|name| texts(&batch, name));
+            for row in 0..batch.num_rows() {
+                let (id, into) = (ids[row], into[row]);
+                let is_known = |id: Option<i64>| id.is_some_and(|id| self.ids.contains(&id));
+                if !is_known(id) && !is_known(into) {
+                    continue;
+                }
+                self.ids.extend(id);
+                let held = emails.iter().flatten().filter_map(|column| column[row].as_deref());
+                self.emails.extend(held.flat_map(|list| list.split(';')).filter_map(address));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a batch that are about this person.
+    fn rows_of(&self, name: &TableName, batch: &RecordBatch) -> BooleanArray {
+        let mut about = vec![false; batch.num_rows()];
+        let mut mark = |rows: Vec<bool>| about.iter_mut().zip(rows).for_each(|(a, b)| *a |= b);
+        if *name == mirror_table(&self.object) {
+            mark(self.with_id(batch, "id"));
+            mark(self.with_id(batch, "merged_into"));
+            return about.into();
+        }
+        for (of, id) in [
+            ("from_type", "from_id"),
+            ("to_type", "to_id"),
+            ("object_type", "id"),
+            ("object_type_id", "record_id"),
+            ("object", "record_id"),
+        ] {
+            let (of, ids) = (self.of_type(batch, of), self.with_id(batch, id));
+            mark(of.into_iter().zip(ids).map(|(of, id)| of && id).collect());
+        }
+        let is_mirror = name.schema() == "hubspot";
+        if !is_mirror {
+            for column in &self.id_columns {
+                mark(self.with_id(batch, column));
+            }
+            for field in batch.schema().fields() {
+                mark(self.naming(batch, field.name()));
+            }
+        }
+        about.into()
+    }
+
+    fn with_id(&self, batch: &RecordBatch, column: &str) -> Vec<bool> {
+        let known = |id: &Option<i64>| id.is_some_and(|id| self.ids.contains(&id));
+        numbers(batch, column)
+            .map_or(vec![false; batch.num_rows()], |ids| ids.iter().map(known).collect())
+    }
+
+    fn of_type(&self, batch: &RecordBatch, column: &str) -> Vec<bool> {
+        let is_ours = |text: &Option<String>| {
+            let text = text.as_deref();
+            text == Some(self.object.name()) || text == Some(self.object.type_id())
+        };
+        texts(batch, column)
+            .map_or(vec![false; batch.num_rows()], |names| names.iter().map(is_ours).collect())
+    }
+
+    /// Whether a text holds one of the addresses, or says in JSON that it is
+    /// about one of the ids.
+    fn naming(&self, batch: &RecordBatch, column: &str) -> Vec<bool> {
+        let names = |text: &Option<String>| text.as_deref().is_some_and(|text| self.is_named(text));
+        let is_text = batch
+            .column_by_name(column)
+            .is_some_and(|values| matches!(values.data_type(), DataType::Utf8));
+        texts(batch, column)
+            .filter(|_| is_text)
+            .map_or(vec![false; batch.num_rows()], |texts| texts.iter().map(names).collect())
+    }
+
+    fn is_named(&self, text: &str) -> bool {
+        let lower = text.to_lowercase();
+        if self.emails.iter().any(|email| holds_word(&lower, email)) {
+            return true;
+        }
+        let Ok(serde_json::Value::Object(row)) = serde_json::from_str(text) else { return false };
+        self.id_columns.iter().any(|column| {
+            let id = row.get(column).and_then(|id| match id {
+                serde_json::Value::String(text) => text.parse().ok(),
+                other => other.as_i64(),
+            });
+            id.is_some_and(|id| self.ids.contains(&id))
+        })
+    }
+}
+
+/// Names under which models carry the record ids of a type: `contact_id`, and
+/// whatever a write-back matches by.
+fn id_columns(project: &Project, object: &ObjectType) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> =
+        [format!("{}_id", object.singular()), "record_id".to_owned()].into();
+    let write_backs = project.pipelines.iter().flat_map(|pipeline| pipeline.write_back.values());
+    for write_back in write_backs.filter(|w| w.object_type().as_ref() == Ok(object)) {
+        let matched = &write_back.match_by;
+        names.extend((matched.key == MatchKey::RecordId).then(|| matched.column.clone()));
+    }
+    names
+}
+
+fn address(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    text.contains('@').then_some(text)
+}
+
+/// Whether the text holds the address and not a longer one that ends with it.
+fn holds_word(text: &str, address: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || "._%+-".contains(letter);
+    text.match_indices(address).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + address.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(|c| c.is_alphanumeric() || c == '-')
+    })
+}
+
+/// A column as whole numbers; text that is one counts too.
+fn numbers(batch: &RecordBatch, column: &str) -> Option<Vec<Option<i64>>> {
+    let values = cast(batch.column_by_name(column)?, &DataType::Int64).ok()?;
+    let values = values.as_primitive::<Int64Type>();
+    Some((0..values.len()).map(|row| values.is_valid(row).then(|| values.value(row))).collect())
+}
+
+fn texts(batch: &RecordBatch, column: &str) -> Option<Vec<Option<String>>> {
+    let values = cast(batch.column_by_name(column)?, &DataType::Utf8).ok()?;
+    let values = values.as_string::<i32>();
+    Some(values.iter().map(|text| text.map(str::to_owned)).collect())
+}
