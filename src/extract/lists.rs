@@ -137,9 +137,15 @@ impl Reading {
         Self { at_ms, look: look.max(1) }
     }
 
-    fn pack(self) -> i64 {
-        let secs = (self.at_ms / 1_000 - EPOCH_SECS).clamp(0, i64::from(i32::MAX));
-        (secs << 32) | i64::from(self.look)
+    /// As a cursor above the last one: of two readings within a second, or by a
+    /// clock set back, the later counts as a second younger.
+    fn pack(self, last: Option<i64>) -> i64 {
+        let at = |secs: i64| (secs.clamp(0, i64::from(i32::MAX)) << 32) | i64::from(self.look);
+        let value = at(self.at_ms / 1_000 - EPOCH_SECS);
+        match last {
+            Some(last) if last >= value => at((last >> 32) + 1),
+            _ => value,
+        }
     }
 
     fn unpack(value: i64) -> Self {
@@ -150,7 +156,8 @@ impl Reading {
 
     /// Whether the members have to be read again.
     fn is_due(self, list: &List, cadence: Cadence, now: i64) -> bool {
-        self.look != Self::of(list, now).look || cadence.is_due(self.at_ms, now)
+        // A cursor can be a little ahead of the clock.
+        self.look != Self::of(list, now).look || cadence.is_due(self.at_ms.min(now), now)
     }
 }
 
@@ -322,8 +329,13 @@ impl Sync<'_> {
     }
 
     fn read_now(&self, list: &List) -> Cursor {
-        let value = Reading::of(list, self.now).pack();
-        Cursor { app_id: cursor_id(&list.id), value }
+        self.note_reading(&list.id, Reading::of(list, self.now))
+    }
+
+    fn note_reading(&self, list: &str, reading: Reading) -> Cursor {
+        let app_id = cursor_id(list);
+        let value = reading.pack(self.table.cursor(&app_id));
+        Cursor { app_id, value }
     }
 
     async fn commit(
@@ -377,9 +389,9 @@ impl Sync<'_> {
             return Ok(());
         }
         let left = self.left(&vanished).await?;
-        let nothing = Reading { at_ms: self.now, look: Reading::NO_LOOK }.pack();
-        let forget = |id: &String| Cursor { app_id: cursor_id(id), value: nothing };
-        let cursors: Vec<_> = vanished.keys().map(forget).collect();
+        let nothing = Reading { at_ms: self.now, look: Reading::NO_LOOK };
+        let cursors: Vec<_> =
+            vanished.keys().map(|list| self.note_reading(list, nothing)).collect();
         self.commit(member_rows(&[], self.stamp)?, left, &cursors).await
     }
 }
@@ -456,10 +468,14 @@ mod tests {
         let now = 1_790_000_000_000;
         for look in [0, 1, u32::MAX] {
             let reading = Reading { at_ms: now, look };
-            assert_eq!(Reading::unpack(reading.pack()), reading);
+            assert_eq!(Reading::unpack(reading.pack(None)), reading);
         }
-        let later = Reading { at_ms: now + 1_000, look: 0 };
-        assert!(later.pack() > Reading { at_ms: now, look: u32::MAX }.pack());
+        let first = Reading { at_ms: now, look: u32::MAX }.pack(None);
+        for at_ms in [now + 1_000, now, now - 5_000] {
+            let later = Reading { at_ms, look: 1 }.pack(Some(first));
+            assert!(later > first);
+            assert_eq!(Reading::unpack(later).look, 1);
+        }
     }
 
     #[test]
@@ -470,6 +486,8 @@ mod tests {
         assert!(read.is_due(&list(6, 1_000_000), Cadence::Never, now));
         assert!(read.is_due(&list(5, 2_000_000), Cadence::Never, now));
         assert!(read.is_due(&list(5, 1_000_000), Cadence::Daily, now + 24 * 3_600_000));
+        let ahead = Reading { at_ms: now + 1_000, ..read };
+        assert!(ahead.is_due(&list(5, 1_000_000), Cadence::EveryRun, now));
         let vanished = Reading { at_ms: now, look: Reading::NO_LOOK };
         assert!(vanished.is_due(&list(5, 1_000_000), Cadence::Never, now));
     }

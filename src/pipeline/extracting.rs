@@ -70,7 +70,7 @@ impl Extracted {
         };
         let told: Vec<_> = absent.iter().map(tell).collect();
         let sentence = format!(
-            "`all` left out what this account lacks or the token's scopes do not show: {}",
+            "Left out, since this account lacks it or the token's scopes do not show it: {}",
             told.join(", ")
         );
         self.problems.push((Outcome::Succeeded, sentence));
@@ -187,11 +187,17 @@ async fn distrust_customs(
     extracted: &mut Extracted,
     reason: &str,
 ) {
+    if !wanted.is_all {
+        return;
+    }
+    let is_named = |object: &ObjectType| {
+        session.project.pipelines.iter().any(|pipeline| pipeline.extract.names(object))
+    };
     // A lake that cannot be listed fails the stages that follow.
     for table in session.lake.tables().await.unwrap_or_default() {
-        let is_custom = ObjectType::parse(table.name()).is_ok_and(|object| object.is_custom());
-        let is_read = wanted.jobs.iter().any(|job| job.object.table_name() == table.name());
-        if is_custom && !is_read {
+        let object = ObjectType::parse(table.name());
+        let is_left = object.is_ok_and(|object| object.is_custom() && !is_named(&object));
+        if table.schema() == "hubspot" && is_left {
             extracted.incomplete.insert(table.to_string(), reason.to_owned());
         }
     }

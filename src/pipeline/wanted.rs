@@ -36,6 +36,8 @@ pub struct Wanted {
     pub lists: Option<ListsConfig>,
     /// The account's own object types.
     pub schemas: Schemas,
+    /// Whether some pipeline reads custom types that nobody names.
+    pub is_all: bool,
 }
 
 /// The account's own object types.
@@ -100,7 +102,8 @@ pub async fn wanted(
     let is_asked = needed || project.pipelines.iter().any(|p| p.extract.wants_schemas());
     let schemas = if is_asked { Schemas::read(client, needed).await } else { Schemas::NotAsked };
     let jobs = jobs(project, pipelines, &schemas.customs());
-    Ok(Wanted { jobs: restrict(jobs, only)?, lists: lists(project, pipelines), schemas })
+    let is_all = project.pipelines.iter().any(|p| p.extract.all.is_some());
+    Ok(Wanted { jobs: restrict(jobs, only)?, lists: lists(project, pipelines), schemas, is_all })
 }
 
 /// Whether names given on the command line can be objects of these pipelines,

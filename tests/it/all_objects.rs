@@ -65,7 +65,7 @@ async fn all_brings_every_type_and_tells_of_the_absent_once() {
     world.control.add_fault(refuse("*/objects/*quotes*", no_scope("crm.objects.quotes.read")));
     let ran = world.hublake(&["run"]).await;
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    let told = lines(&ran, "`all` left out");
+    let told = lines(&ran, "Left out, since");
     assert_eq!(told.len(), 1, "{}", ran.stderr);
     for word in ["leads", "crm.schemas.leads.read", "carts", "quotes", "crm.objects.quotes.read"] {
         assert!(told[0].contains(word), "{word}: {told:?}");
@@ -103,7 +103,7 @@ async fn an_account_without_custom_objects_is_told_once_too() {
     world.control.add_fault(refuse("*/schemas*", no_scope("crm.schemas.custom.read")));
     let ran = world.hublake(&["extract"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let told = lines(&ran, "`all` left out");
+    let told = lines(&ran, "Left out, since");
     assert!(told.len() == 1 && told[0].contains("crm.schemas.custom.read"), "{}", ran.stderr);
     // A model that reads them makes their absence a failure.
     world.write("sql/types.sql", "select name from hubspot.schemas\n");
