@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::project;
 use crate::extract::source::Source;
 use crate::lake::{Lake, TableName};
-use crate::pipeline::{self, Outcome, PipelineError, Project};
+use crate::pipeline::{self, Outcome, PipelineError, Project, Schemas};
 use crate::transform::{self, CheckOutcome, Engine};
 
 /// Validates everything that can be validated without moving data.
@@ -135,10 +135,19 @@ async fn check_account(project: &Project, common: &Common) -> Result<Outcome, Fa
     say(common, &format!("account: portal {}, token accepted", account.portal_id));
     let pipelines: Vec<_> = project.pipelines.iter().collect();
     let mut outcome = Outcome::Succeeded;
-    for job in pipeline::jobs(project, &pipelines, &[])? {
+    let wanted = pipeline::wanted(project, &client, &pipelines, &[]).await?;
+    if let Schemas::Failed { error, needed: true } = wanted.schemas {
+        let failure = Failure::from(PipelineError::from(error));
+        eprintln!("custom object types: {failure}");
+        outcome.worsen(failure.outcome());
+    }
+    for job in wanted.jobs {
         match client.properties(&job.object, false).await {
             Ok(properties) => {
                 say(common, &format!("object: {} has {} properties", job.object, properties.len()))
+            }
+            Err(error) if !job.named && pipeline::is_absence(&error) => {
+                say(common, &format!("object: {} is left out: {error}", job.object));
             }
             Err(error) => {
                 let failure = Failure::from(PipelineError::from(error));

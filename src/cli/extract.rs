@@ -10,7 +10,7 @@ pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, 
     report::check_form(common)?;
     let project = project::load(common)?;
     let pipelines: Vec<_> = project.pipelines.iter().collect();
-    let jobs = pipeline::jobs(&project, &pipelines, &args.objects)?;
+    pipeline::check_names(&pipelines, &args.objects)?;
     let mode = if args.full { SyncMode::Full } else { SyncMode::Auto };
     let session = Session::open(&project, stop::on_interrupt()).await?;
     let bars = Bars::show(&session.progress, common);
@@ -20,7 +20,8 @@ pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, 
         Mode::Extract,
         session.client.counts(),
     );
-    let extracted = pipeline::extract(&session, &jobs, mode).await;
+    let wanted = pipeline::wanted(&project, &session.client, &pipelines, &args.objects).await?;
+    let extracted = pipeline::extract(&session, &wanted, mode).await;
     pipeline::keep_unread(&session, &results.run_id, &extracted).await?;
     drop(bars);
     results.objects = extracted.objects;

@@ -12,7 +12,7 @@ use crate::objects::PropertyDefinition;
 /// A cut costs what was read since the last commit. 50,000 contacts of 60
 /// properties are 500 calls, under half a minute of the budget, and some
 /// 60 MiB of Arrow buffers.
-const DEFAULT_COMMIT_ROWS: usize = 50_000;
+pub(super) const DEFAULT_COMMIT_ROWS: usize = 50_000;
 
 /// What to extract of one object type (`extract: <object>:` of a pipeline).
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -21,9 +21,15 @@ pub struct ExtractObjectConfig {
     /// `all`, or a list of names and globs (`usage_*`); a leading `-` takes
     /// away what it matches.
     pub properties: PropertySelection,
-    /// Object types whose associations with this one are extracted.
-    pub associations: Vec<String>,
-    /// The most rows between two commits of a full sync.
+    /// Object types whose associations with this one are extracted; `all` for
+    /// every type that is extracted itself.
+    pub associations: AssociationSelection,
+    /// Properties whose former values are kept in `hubspot.property_history`,
+    /// by name, glob or `-name`. HubSpot shows some twenty versions of each;
+    /// what has been seen once stays.
+    pub history: PropertySelection,
+    /// The most rows between two commits of a full sync; also the most records
+    /// whose associations or history are committed together.
     pub commit_rows: usize,
     /// How often everything is listed anew, for what no modified date shows:
     /// archived, restored and vanished records, calculated properties,
@@ -67,7 +73,8 @@ impl Default for ExtractObjectConfig {
     fn default() -> Self {
         Self {
             properties: PropertySelection::All,
-            associations: Vec::new(),
+            associations: AssociationSelection::default(),
+            history: PropertySelection::Patterns(Vec::new()),
             commit_rows: DEFAULT_COMMIT_ROWS,
             reconcile: Cadence::default(),
         }
@@ -79,11 +86,47 @@ impl ExtractObjectConfig {
     pub fn extend(&mut self, other: &Self) {
         self.properties =
             PropertySelection::Any(vec![self.properties.clone(), other.properties.clone()]);
-        self.associations.extend(other.associations.iter().cloned());
-        self.associations.sort();
-        self.associations.dedup();
+        self.associations.extend(&other.associations);
+        self.history = PropertySelection::Any(vec![self.history.clone(), other.history.clone()]);
         self.commit_rows = self.commit_rows.min(other.commit_rows);
         self.reconcile = self.reconcile.min(other.reconcile);
+    }
+}
+
+/// Types whose associations with an object type are extracted.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "SelectionSchema")]
+pub enum AssociationSelection {
+    /// Every type that is extracted itself.
+    All,
+    /// These.
+    Types(Vec<String>),
+}
+
+impl Default for AssociationSelection {
+    fn default() -> Self {
+        Self::Types(Vec::new())
+    }
+}
+
+impl AssociationSelection {
+    /// The types named; none where all are meant.
+    pub fn named(&self) -> &[String] {
+        match self {
+            Self::All => &[],
+            Self::Types(names) => names,
+        }
+    }
+
+    fn extend(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Types(names), Self::Types(more)) => {
+                names.extend(more.iter().cloned());
+                names.sort();
+                names.dedup();
+            }
+            _ => *self = Self::All,
+        }
     }
 }
 
@@ -110,6 +153,28 @@ enum SelectionSchema {
 }
 
 impl PropertySelection {
+    /// Whether nothing can be selected: nobody has asked.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Patterns(patterns) => patterns.is_empty(),
+            Self::Any(selections) => selections.iter().all(Self::is_nothing),
+        }
+    }
+
+    /// Names in the selection that stand for one property each, with their
+    /// places: under `all` objects there is no saying which type has them.
+    pub fn plain_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let patterns = match self {
+            Self::Patterns(patterns) => patterns.as_slice(),
+            Self::All | Self::Any(_) => &[],
+        };
+        let named =
+            |pattern: &str| !pattern.starts_with('-') && !pattern.contains('*') && pattern != "all";
+        let places = patterns.iter().map(String::as_str).enumerate();
+        places.filter(move |(_, pattern)| named(pattern))
+    }
+
     /// The definitions selected, in the order HubSpot gave them.
     ///
     /// `always` names properties that are needed whatever the selection
@@ -206,30 +271,54 @@ fn glob_matches(pattern: &str, name: &str) -> bool {
     true
 }
 
-impl<'de> Deserialize<'de> for PropertySelection {
+/// `all`, or a list of names.
+enum AllOr {
+    All,
+    Names(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for AllOr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SelectionVisitor;
-        impl<'de> Visitor<'de> for SelectionVisitor {
-            type Value = PropertySelection;
+        struct AllOrVisitor;
+        impl<'de> Visitor<'de> for AllOrVisitor {
+            type Value = AllOr;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`all` or a list of property names")
+                f.write_str("`all` or a list of names")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 match text {
-                    "all" => Ok(PropertySelection::All),
+                    "all" => Ok(AllOr::All),
                     other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
                 }
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
-                let mut patterns = Vec::new();
+                let mut all = Vec::new();
                 while let Some(name) = names.next_element()? {
-                    patterns.push(name);
+                    all.push(name);
                 }
-                Ok(PropertySelection::Patterns(patterns))
+                Ok(AllOr::Names(all))
             }
         }
-        deserializer.deserialize_any(SelectionVisitor)
+        deserializer.deserialize_any(AllOrVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for PropertySelection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match AllOr::deserialize(deserializer)? {
+            AllOr::All => Self::All,
+            AllOr::Names(patterns) => Self::Patterns(patterns),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for AssociationSelection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match AllOr::deserialize(deserializer)? {
+            AllOr::All => Self::All,
+            AllOr::Names(names) => Self::Types(names),
+        })
     }
 }
 

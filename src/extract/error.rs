@@ -94,6 +94,14 @@ impl ExtractError {
     }
 }
 
+/// Whether HubSpot has refused just what was asked: a scope or a feature that is
+/// missing, or types that do not go together.
+pub(super) fn is_refusal(error: &ExtractError) -> bool {
+    use hubspot::ErrorKind::{MissingScope, NotFound, Refused};
+    let kind = error.hubspot().map(hubspot::Error::kind);
+    matches!(kind, Some(MissingScope(_) | NotFound | Refused))
+}
+
 /// Names what was being read when HubSpot failed.
 pub(super) fn reading(what: &str) -> impl FnOnce(hubspot::Error) -> ExtractError {
     let what = what.to_owned();

@@ -10,8 +10,11 @@ mod associations;
 mod config;
 mod decode;
 mod error;
+mod follower;
 mod full;
+mod history;
 mod incremental;
+mod lists;
 mod merges;
 mod mirror;
 mod object;
@@ -24,12 +27,19 @@ mod selection;
 pub mod source;
 mod stored;
 mod vanished;
+mod wanted;
 
-pub use associations::{ASSOCIATIONS, is_associated, sync_associations};
-pub use config::{Cadence, ExtractObjectConfig, PropertySelection};
+pub use associations::{
+    ASSOCIATIONS, AssociationSync, AssociationTarget, PairOutcome, associations_behind,
+    sync_associations,
+};
+pub use config::{AssociationSelection, Cadence, ExtractObjectConfig, PropertySelection};
 pub use decode::{Page, Unreadable, decode_page};
 pub use error::ExtractError;
+pub use history::{HistoryReport, HistorySync, PROPERTY_HISTORY, is_history_current, sync_history};
+pub use lists::{LIST_MEMBERSHIPS, ListsReport, are_memberships_current, sync_lists};
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};
 pub use object::{ObjectReport, ObjectSync, SyncMode, sync_object};
 pub use progress::Progress;
-pub use reference::{sync_owners, sync_pipelines, sync_properties};
+pub use reference::{sync_owners, sync_pipelines, sync_properties, sync_schemas};
+pub use wanted::{CustomObject, ExtractAllConfig, ExtractConfig, ListsConfig, WantedObject};

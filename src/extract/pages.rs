@@ -125,10 +125,9 @@ impl PageSource {
         while let Some(part) = left.pop() {
             match self.read_batch(part, archived).await {
                 Ok(read) => page.append(read)?,
-                Err(ExtractError::Page { source, correlation_id, .. }) if part.len() == 1 => {
+                Err(error) if is_unreadable(&error) && part.len() == 1 => {
                     page.rejected += 1;
-                    let problem = source.to_string();
-                    page.unreadable.push(Unreadable { id: part[0], problem, correlation_id });
+                    page.unreadable.push(unreadable(part[0], &error));
                 }
                 Err(error) if is_unreadable(&error) => {
                     let (one, other) = part.split_at(part.len() / 2);
@@ -173,6 +172,21 @@ impl PageSource {
 fn fetched(page: Page) -> Fetched {
     let ids = ids(&page).to_vec();
     Fetched { page, ids, calls: 0 }
+}
+
+/// What is told of a record whose JSON does not parse.
+fn unreadable(id: i64, error: &ExtractError) -> Unreadable {
+    let (problem, correlation_id) = match error {
+        ExtractError::Page { source, correlation_id, .. } => {
+            (source.to_string(), correlation_id.clone())
+        }
+        other => {
+            let told = other.hubspot();
+            let problem = told.map_or_else(|| other.to_string(), ToString::to_string);
+            (problem, told.and_then(hubspot::Error::correlation_id).map(str::to_owned))
+        }
+    };
+    Unreadable { id, problem, correlation_id }
 }
 
 /// Whether the answer came and makes no sense.

@@ -14,7 +14,7 @@ use arrow::row::{RowConverter, SortField};
 
 use super::error::{ExtractError, reading, storing};
 use super::stored;
-use crate::hubspot::{Client, Owner, Pipeline};
+use crate::hubspot::{Client, List, ObjectSchema, Owner, Pipeline};
 use crate::lake::{Changes, Lake, Table, TableName, TableSpec};
 use crate::objects::{ObjectType, PropertyDefinition};
 
@@ -191,6 +191,60 @@ fn property_rows(
         .time("updated_at", definitions.iter().map(|d| d.updated_at))
         .batch()
 }
+
+/// Stores the account's custom object types, archived ones included, in
+/// `hubspot.schemas`.
+///
+/// # Errors
+/// A lake failure.
+pub async fn sync_schemas(lake: &Lake, schemas: &[ObjectSchema]) -> Result<(), ExtractError> {
+    store(lake, "schemas", &["name"], schema_rows(schemas)?, Scope::Whole).await
+}
+
+fn schema_rows(schemas: &[ObjectSchema]) -> Result<RecordBatch, ExtractError> {
+    let joined = |get: fn(&ObjectSchema) -> &[String]| {
+        let texts = schemas.iter().map(get);
+        texts.map(|names| (!names.is_empty()).then(|| names.join(";")))
+    };
+    Rows(Vec::new())
+        .text("name", schemas.iter().map(|s| Some(s.fully_qualified_name.to_ascii_lowercase())))
+        .text("object_type_id", schemas.iter().map(|s| s.object_type_id.clone()))
+        .text("short_name", schemas.iter().map(|s| Some(s.name.clone())))
+        .text("label", schemas.iter().map(|s| s.labels.singular.clone()))
+        .text("plural_label", schemas.iter().map(|s| s.labels.plural.clone()))
+        .text("description", schemas.iter().map(|s| s.description.clone()))
+        .text(
+            "primary_display_property",
+            schemas.iter().map(|s| s.primary_display_property.clone()),
+        )
+        .text("secondary_display_properties", joined(|s| &s.secondary_display_properties))
+        .text("required_properties", joined(|s| &s.required_properties))
+        .text("searchable_properties", joined(|s| &s.searchable_properties))
+        .flag("archived", schemas.iter().map(|s| s.archived))
+        .time("created_at", schemas.iter().map(|s| s.created_at))
+        .time("updated_at", schemas.iter().map(|s| s.updated_at))
+        .batch()
+}
+
+/// Stores the account's lists in `hubspot.lists`.
+pub(super) async fn store_lists(lake: &Lake, lists: &[List]) -> Result<(), ExtractError> {
+    let rows = Rows(Vec::new())
+        .text("id", lists.iter().map(|l| Some(l.id.clone())))
+        .text("name", lists.iter().map(|l| Some(l.name.clone())))
+        .text("object_type_id", lists.iter().map(|l| l.object_type_id.clone()))
+        .text("processing_type", lists.iter().map(|l| l.processing_type.clone()))
+        .text("processing_status", lists.iter().map(|l| l.processing_status.clone()))
+        .whole("size", lists.iter().map(|l| l.size))
+        .text("created_by_id", lists.iter().map(|l| l.created_by_id.clone()))
+        .flag("archived", lists.iter().map(|_| false))
+        .time("created_at", lists.iter().map(|l| l.created_at))
+        .time("updated_at", lists.iter().map(|l| l.updated_at))
+        .batch()?;
+    store(lake, LISTS, &["id"], rows, Scope::Whole).await
+}
+
+/// The name of the table of lists under `hubspot`.
+pub(super) const LISTS: &str = "lists";
 
 /// `[{"label": …, "value": …}, …]`, or null where a property has no options.
 fn options_json(definition: &PropertyDefinition) -> Option<String> {

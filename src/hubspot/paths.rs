@@ -1,6 +1,6 @@
 //! Every path this room asks for, once, in both naming schemes.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::config::ApiVersion;
 
@@ -24,6 +24,9 @@ pub(super) enum Route {
     AssociationsBatchRead,
     Owners,
     Pipelines,
+    Schemas,
+    ListSearch,
+    ListMemberships,
     AccountDetails,
     DailyUsage,
 }
@@ -78,6 +81,13 @@ impl Route {
             Self::Pipelines => {
                 ("/crm/v3/pipelines/{objectType}", "/crm/pipelines/{ver}/{objectType}")
             }
+            Self::Schemas => {
+                ("/crm-object-schemas/v3/schemas", "/crm-object-schemas/{ver}/schemas")
+            }
+            Self::ListSearch => ("/crm/v3/lists/search", "/crm/lists/{ver}/search"),
+            Self::ListMemberships => {
+                ("/crm/v3/lists/{listId}/memberships", "/crm/lists/{ver}/{listId}/memberships")
+            }
             Self::AccountDetails => ("/account-info/v3/details", "/account-info/{ver}/details"),
             Self::DailyUsage => (
                 "/account-info/v3/api-usage/daily/private-apps",
@@ -125,10 +135,17 @@ const fn date_of(version: ApiVersion) -> &'static str {
 /// A text as it may stand in a path segment or a query value.
 ///
 /// A cursor is encoded like anything else, once: what the API answers inside
-/// JSON is the value itself. (List memberships and events answer it already
-/// encoded, `Mg%3D%3D`; this room asks for neither.)
+/// JSON is the value itself. List memberships answer it already encoded,
+/// `Mg%3D%3D`; those go through [`encoded_cursor`].
 pub(super) fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
     utf8_percent_encode(text, ENCODED)
+}
+
+/// A cursor of an endpoint that answers cursors encoded, as it may stand in a
+/// query: encoded once, even should the endpoint one day answer the plain value.
+pub(super) fn encoded_cursor(cursor: &str) -> String {
+    let plain = percent_decode_str(cursor).decode_utf8_lossy();
+    encoded(&plain).to_string()
 }
 
 #[cfg(test)]
@@ -151,6 +168,34 @@ mod tests {
             "/crm/associations/2026-03/contacts/companies/batch/read"
         );
         assert_eq!(Route::Owners.path(ApiVersion::September2026, &[]), "/crm/owners/2026-09");
+    }
+
+    #[test]
+    fn lists_and_schemas_have_dated_paths_too() {
+        for (route, names, v3, dated) in [
+            (
+                Route::Schemas,
+                &[][..],
+                "/crm-object-schemas/v3/schemas",
+                "/crm-object-schemas/2026-03/schemas",
+            ),
+            (Route::ListSearch, &[], "/crm/v3/lists/search", "/crm/lists/2026-03/search"),
+            (
+                Route::ListMemberships,
+                &["7"],
+                "/crm/v3/lists/7/memberships",
+                "/crm/lists/2026-03/7/memberships",
+            ),
+        ] {
+            assert_eq!(route.path(ApiVersion::V3, names), v3);
+            assert_eq!(route.path(ApiVersion::March2026, names), dated);
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_encoded_once_however_it_came() {
+        assert_eq!(encoded_cursor("Mg%3D%3D"), "Mg%3D%3D");
+        assert_eq!(encoded_cursor("Mg=="), "Mg%3D%3D");
     }
 
     #[test]

@@ -15,6 +15,9 @@ const MOST_TRIES: u32 = 10;
 /// Attempts at a body that comes damaged: a proxy's mistake mends quickly or
 /// not at all.
 const MOST_TRIES_MISSHAPEN: u32 = 5;
+/// Attempts at a whole body that is no JSON all the same: that is the server's
+/// own mistake, and the caller may know how to read around it.
+const MOST_TRIES_ODD: u32 = 2;
 /// The longest first wait; doubled with every try.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -140,8 +143,11 @@ impl Trouble {
     /// a connection that never came about.
     fn wait(&self, effect: Effect, tries: u32) -> Option<Duration> {
         let read = effect == Effect::Read;
-        let most =
-            if matches!(self, Self::Misshapen { .. }) { MOST_TRIES_MISSHAPEN } else { MOST_TRIES };
+        let most = match self {
+            Self::Misshapen { problem: Problem::Shape { .. }, .. } => MOST_TRIES_ODD,
+            Self::Misshapen { .. } => MOST_TRIES_MISSHAPEN,
+            _ => MOST_TRIES,
+        };
         if tries >= most {
             return None;
         }

@@ -92,6 +92,11 @@ impl ObjectType {
         Err(ObjectTypeError { name: text.to_owned(), hint })
     }
 
+    /// Every standard type, in the order of their ids.
+    pub fn all_standard() -> impl Iterator<Item = Self> {
+        STANDARD.iter().map(|(name, id, ..)| Self::standard(name, id))
+    }
+
     /// The name used in paths, settings and table names.
     pub fn name(&self) -> &str {
         &self.name
@@ -184,6 +189,15 @@ mod tests {
     fn every_spelling_of_contacts_is_one_type() {
         for text in ["contacts", "contact", "CONTACT", "Contact", "0-1"] {
             assert_eq!(ObjectType::parse(text), Ok(ObjectType::CONTACTS), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_standard_type_is_found_by_its_own_name() {
+        assert_eq!(ObjectType::all_standard().count(), STANDARD.len());
+        for object in ObjectType::all_standard() {
+            assert_eq!(ObjectType::parse(object.name()), Ok(object.clone()));
+            assert!(!object.is_custom());
         }
     }
 

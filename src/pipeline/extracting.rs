@@ -1,16 +1,18 @@
-//! The extract stage: every object a pipeline names, then what hangs on them.
+//! The extract stage: every object a pipeline wants, then what hangs on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 
 use super::error::{PipelineError, extract_outcome, hubspot_outcome};
+use super::hanging;
 use super::outcome::Outcome;
 use super::session::Session;
-use super::settings::{PipelineConfig, Project};
-use crate::extract::{self, ExtractError, ExtractObjectConfig, ObjectReport, ObjectSync, SyncMode};
+use super::wanted::{ObjectJob, Schemas, Wanted};
+use crate::extract::{self, ExtractError, ObjectReport, ObjectSync, SyncMode};
+use crate::hubspot::{self, ErrorKind};
 use crate::load::{self, UnreadRecord};
 use crate::objects::{ObjectType, PropertyDefinition};
 
@@ -19,17 +21,6 @@ use crate::objects::{ObjectType, PropertyDefinition};
 const OBJECTS_AT_ONCE: usize = 4;
 /// How often progress is told where no terminal shows it.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
-
-/// One object to extract and what is needed of it.
-#[derive(Clone, Debug)]
-pub struct ObjectJob {
-    /// The object type.
-    pub object: ObjectType,
-    /// What the settings ask for.
-    pub config: ExtractObjectConfig,
-    /// Properties that write-backs set or match by.
-    pub always: Vec<String>,
-}
 
 /// What the extract stage came to.
 #[derive(Debug, Default)]
@@ -42,63 +33,118 @@ pub struct Extracted {
     pub problems: Vec<(Outcome, String)>,
     /// The properties of every object type, as HubSpot has them now.
     pub definitions: BTreeMap<ObjectType, Vec<PropertyDefinition>>,
+    /// The objects that the account turned out to have.
+    pub jobs: Vec<ObjectJob>,
+    /// Types that were not named and that the account lacks, with the scopes
+    /// that HubSpot asks for.
+    absent: BTreeMap<String, Vec<String>>,
 }
 
 impl Extracted {
-    fn fail(&mut self, table: &str, outcome: Outcome, sentence: String) {
+    pub(super) fn fail(&mut self, table: &str, outcome: Outcome, sentence: String) {
         self.incomplete.insert(table.to_owned(), sentence.clone());
         self.problems.push((outcome, sentence));
+    }
+
+    /// Notes a type that was not named and that this account does not show. It
+    /// is no failure, but what was read of it once grows old: models that read
+    /// it must not write.
+    fn miss(&mut self, what: &str, table: &str, error: &hubspot::Error) {
+        let scopes = match error.kind() {
+            ErrorKind::MissingScope(scopes) => scopes,
+            _ => Vec::new(),
+        };
+        let sentence = format!("`{what}` is not in this account or not within the token's scopes");
+        self.incomplete.insert(table.to_owned(), sentence);
+        self.absent.insert(what.to_owned(), scopes);
+    }
+
+    /// One sentence for all the types that the account lacks.
+    fn tell_absent(&mut self) {
+        let absent = std::mem::take(&mut self.absent);
+        if absent.is_empty() {
+            return;
+        }
+        let tell = |(what, scopes): (&String, &Vec<String>)| match scopes.as_slice() {
+            [] => format!("`{what}`"),
+            scopes => format!("`{what}` (`{}`)", scopes.join("` or `")),
+        };
+        let told: Vec<_> = absent.iter().map(tell).collect();
+        let sentence = format!(
+            "Left out, since this account lacks it or the token's scopes do not show it: {}",
+            told.join(", ")
+        );
+        self.problems.push((Outcome::Succeeded, sentence));
+        self.jobs.retain(|job| job.named || !absent.contains_key(job.object.name()));
+        for job in &mut self.jobs {
+            job.targets.retain(|target| target.named || !absent.contains_key(target.to.name()));
+        }
+    }
+}
+
+/// Whether HubSpot says that the account has no such type, or the token no right
+/// to see it.
+pub fn is_absence(error: &hubspot::Error) -> bool {
+    match error.kind() {
+        ErrorKind::MissingScope(_) => true,
+        ErrorKind::Refused => {
+            error.api().is_some_and(|api| api.message.starts_with("Unable to infer object type"))
+        }
+        _ => false,
     }
 }
 
 /// What a sync did, and why it ended early where it did.
 type Synced = (ObjectReport, Option<ExtractError>);
 
-/// Extracts every object; one that fails leaves the others alone.
-pub async fn extract(session: &Session<'_>, jobs: &[ObjectJob], mode: SyncMode) -> Extracted {
+/// Extracts everything wanted; an object that fails leaves the others alone.
+pub async fn extract(session: &Session<'_>, wanted: &Wanted, mode: SyncMode) -> Extracted {
     let mut extracted = Extracted::default();
-    let jobs = discover(session, jobs, &mut extracted).await;
+    discover(session, wanted, &mut extracted).await;
+    let jobs = extracted.jobs.clone();
     let syncs = stream::iter(&jobs).map(|job| sync_one(session, job, &extracted.definitions, mode));
     let ended: Vec<_> = syncs.buffer_unordered(OBJECTS_AT_ONCE).collect().await;
     for (job, report) in ended {
         note_sync(&mut extracted, job, report);
     }
-    let failed = session.unless_stopped(reference_tables(session, &jobs, &extracted.definitions));
-    for (tables, error) in failed.await.unwrap_or_default() {
+    schemas(session, wanted, &mut extracted).await;
+    extracted.tell_absent();
+    let failed = reference_tables(session, &extracted.jobs, &extracted.definitions);
+    for (tables, error) in session.unless_stopped(failed).await.unwrap_or_default() {
         let sentence = format!("{} not read: {}", listed(tables), chain(&error));
         extracted.problems.push((extract_outcome(&error), sentence.clone()));
         extracted
             .incomplete
             .extend(tables.iter().map(|table| ((*table).to_owned(), sentence.clone())));
     }
-    associations(session, &jobs, &mut extracted).await;
+    hanging::extract(session, wanted, &mut extracted).await;
     extracted
 }
 
 /// Reads only the properties of each object, for a plan on the lake as it is.
-pub(super) async fn definitions_only(session: &Session<'_>, jobs: &[ObjectJob]) -> Extracted {
+pub(super) async fn definitions_only(session: &Session<'_>, wanted: &Wanted) -> Extracted {
     let mut extracted = Extracted::default();
-    discover(session, jobs, &mut extracted).await;
+    discover(session, wanted, &mut extracted).await;
+    extracted.tell_absent();
     extracted
 }
 
 /// Reads the properties of each object; those that cannot be read drop out.
-async fn discover<'j>(
-    session: &Session<'_>,
-    jobs: &'j [ObjectJob],
-    extracted: &mut Extracted,
-) -> Vec<&'j ObjectJob> {
-    let asked: FuturesUnordered<_> = jobs
+async fn discover(session: &Session<'_>, wanted: &Wanted, extracted: &mut Extracted) {
+    let asked: FuturesUnordered<_> = wanted
+        .jobs
         .iter()
         .map(async |job| (job, session.client.properties(&job.object, false).await))
         .collect();
     let answers: Vec<_> = session.unless_stopped(asked.collect()).await.unwrap_or_default();
-    let mut usable = Vec::new();
     for (job, answer) in answers {
         match answer {
             Ok(definitions) => {
                 extracted.definitions.insert(job.object.clone(), definitions);
-                usable.push(job);
+                extracted.jobs.push(job.clone());
+            }
+            Err(error) if !job.named && is_absence(&error) => {
+                extracted.miss(job.object.name(), &table_of(&job.object), &error);
             }
             Err(error) => {
                 let sentence = format!("`{}` was not read: {}", job.object, chain(&error));
@@ -107,8 +153,55 @@ async fn discover<'j>(
             }
         }
     }
-    usable.sort_by(|a, b| a.object.cmp(&b.object));
-    usable
+    extracted.jobs.sort_by(|a, b| a.object.cmp(&b.object));
+}
+
+/// Stores the account's custom object types where they were asked for. Where
+/// they cannot be had, custom objects that `all` brought in once are not as new
+/// as the account.
+async fn schemas(session: &Session<'_>, wanted: &Wanted, extracted: &mut Extracted) {
+    match &wanted.schemas {
+        Schemas::NotAsked => {}
+        Schemas::Read(schemas) => {
+            let stored = extract::sync_schemas(&session.lake, schemas);
+            if let Some(Err(error)) = session.unless_stopped(stored).await {
+                let sentence = format!("`{SCHEMAS}` was not stored: {}", chain(&error));
+                extracted.fail(SCHEMAS, extract_outcome(&error), sentence);
+            }
+        }
+        Schemas::Failed { error, needed } if *needed || !is_absence(error) => {
+            let sentence = format!("Custom object types were not read: {}", chain(error));
+            extracted.fail(SCHEMAS, hubspot_outcome(error), sentence.clone());
+            distrust_customs(session, wanted, extracted, &sentence).await;
+        }
+        Schemas::Failed { error, .. } => {
+            extracted.miss("custom objects", SCHEMAS, error);
+            let reason = extracted.incomplete[SCHEMAS].clone();
+            distrust_customs(session, wanted, extracted, &reason).await;
+        }
+    }
+}
+
+async fn distrust_customs(
+    session: &Session<'_>,
+    wanted: &Wanted,
+    extracted: &mut Extracted,
+    reason: &str,
+) {
+    if !wanted.is_all {
+        return;
+    }
+    let is_named = |object: &ObjectType| {
+        session.project.pipelines.iter().any(|pipeline| pipeline.extract.names(object))
+    };
+    // A lake that cannot be listed fails the stages that follow.
+    for table in session.lake.tables().await.unwrap_or_default() {
+        let object = ObjectType::parse(table.name());
+        let is_left = object.is_ok_and(|object| object.is_custom() && !is_named(&object));
+        if table.schema() == "hubspot" && is_left {
+            extracted.incomplete.insert(table.to_string(), reason.to_owned());
+        }
+    }
 }
 
 async fn sync_one<'j>(
@@ -189,6 +282,11 @@ fn note_sync(extracted: &mut Extracted, job: &ObjectJob, (report, error): Synced
         object = %job.object, read = report.read, inserted = report.inserted, updated = report.updated,
         unchanged = report.unchanged, full = report.full, "Extracted",
     );
+    let absence = error.as_ref().and_then(ExtractError::hubspot).filter(|e| is_absence(e));
+    if let (Some(absence), false) = (absence, job.named) {
+        extracted.miss(job.object.name(), &table, absence);
+        return;
+    }
     if let Some(error) = error {
         let sentence = format!("`{}` was not read to its end: {}", job.object, chain(&error));
         extracted.fail(&table, extract_outcome(&error), sentence);
@@ -211,6 +309,8 @@ fn note_sync(extracted: &mut Extracted, job: &ObjectJob, (report, error): Synced
 const OWNER_TABLES: &[&str] = &["hubspot.owners", "hubspot.teams"];
 /// Tables that reading pipelines fills.
 const PIPELINE_TABLES: &[&str] = &["hubspot.pipelines", "hubspot.pipeline_stages"];
+/// The table of custom object types.
+const SCHEMAS: &str = "hubspot.schemas";
 /// The table of property definitions.
 const PROPERTY_TABLES: &[&str] = &["hubspot.properties"];
 
@@ -220,7 +320,7 @@ const PROPERTY_TABLES: &[&str] = &["hubspot.properties"];
 /// One after another: they share tables, and a table has one writer.
 async fn reference_tables(
     session: &Session<'_>,
-    jobs: &[&ObjectJob],
+    jobs: &[ObjectJob],
     definitions: &BTreeMap<ObjectType, Vec<PropertyDefinition>>,
 ) -> Vec<(&'static [&'static str], ExtractError)> {
     let (client, lake) = (&session.client, &session.lake);
@@ -248,47 +348,6 @@ fn has_pipelines(definitions: &[PropertyDefinition]) -> bool {
     definitions.iter().any(|d| matches!(d.name.as_str(), "pipeline" | "hs_pipeline"))
 }
 
-async fn associations(session: &Session<'_>, jobs: &[&ObjectJob], extracted: &mut Extracted) {
-    for job in jobs {
-        for target in &job.config.associations {
-            if session.stop.is_cancelled() {
-                return;
-            }
-            // `check` has refused names that are no object types.
-            let Ok(to) = ObjectType::parse(target) else { continue };
-            match extracted.incomplete.get(&table_of(&job.object)).cloned() {
-                Some(reason) => drop(extracted.incomplete.insert(ASSOCIATED.to_owned(), reason)),
-                None => associate(session, &job.object, &to, extracted).await,
-            }
-        }
-    }
-}
-
-async fn associate(
-    session: &Session<'_>,
-    from: &ObjectType,
-    to: &ObjectType,
-    extracted: &mut Extracted,
-) {
-    let synced =
-        extract::sync_associations(&session.client, &session.lake, from, to, &session.stop);
-    match session.unless_stopped(synced).await.unwrap_or(Ok(0)) {
-        Ok(calls) => {
-            if let Some(report) = extracted.objects.get_mut(from.name()) {
-                report.calls += calls;
-            }
-        }
-        Err(error) => {
-            let sentence =
-                format!("Associations of `{from}` to `{to}` were not read: {}", chain(&error));
-            extracted.fail(ASSOCIATED, extract_outcome(&error), sentence);
-        }
-    }
-}
-
-/// The SQL name of the associations.
-const ASSOCIATED: &str = "hubspot.associations";
-
 fn listed(tables: &[&str]) -> String {
     let quoted: Vec<String> = tables.iter().map(|table| format!("`{table}`")).collect();
     let verb = if tables.len() == 1 { "was" } else { "were" };
@@ -312,61 +371,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The objects that some pipelines extract.
-///
-/// A mirror is shared by every pipeline of the project, so each object is read
-/// with what all of them ask of it, and with whatever their write-backs need:
-/// otherwise the pipelines would take turns emptying each other's columns.
-///
-/// # Errors
-/// An object in `only` that none of the pipelines extracts.
-pub fn jobs(
-    project: &Project,
-    pipelines: &[&PipelineConfig],
-    only: &[String],
-) -> Result<Vec<ObjectJob>, PipelineError> {
-    let mut jobs: BTreeMap<ObjectType, ObjectJob> = BTreeMap::new();
-    for (name, config) in project.pipelines.iter().flat_map(|p| &p.extract) {
-        let Ok(object) = ObjectType::parse(name) else { continue };
-        jobs.entry(object.clone())
-            .and_modify(|job| job.config.extend(config))
-            .or_insert_with(|| ObjectJob { object, config: config.clone(), always: Vec::new() });
-    }
-    for write_back in project.pipelines.iter().flat_map(|p| p.write_back.values()) {
-        let Ok(object) = write_back.object_type() else { continue };
-        if let Some(job) = jobs.get_mut(&object) {
-            job.always.extend(write_back.hubspot_properties());
-        }
-    }
-    let named: BTreeSet<ObjectType> = pipelines
-        .iter()
-        .flat_map(|p| p.extract.keys())
-        .filter_map(|name| ObjectType::parse(name).ok())
-        .collect();
-    jobs.retain(|object, _| named.contains(object));
-    restrict(jobs, only)
-}
-
-fn restrict(
-    mut jobs: BTreeMap<ObjectType, ObjectJob>,
-    only: &[String],
-) -> Result<Vec<ObjectJob>, PipelineError> {
-    let known: Vec<String> = jobs.keys().map(|object| object.name().to_owned()).collect();
-    let mut wanted = BTreeSet::new();
-    for name in only {
-        match ObjectType::parse(name) {
-            Ok(object) if jobs.contains_key(&object) => wanted.insert(object),
-            _ => {
-                return Err(PipelineError::Unknown {
-                    kind: "object under `extract:`",
-                    name: name.clone(),
-                    known,
-                });
-            }
-        };
-    }
-    jobs.retain(|object, _| wanted.is_empty() || wanted.contains(object));
-    Ok(jobs.into_values().collect())
 }

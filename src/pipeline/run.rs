@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
 use super::session::Session;
 use super::settings::PipelineConfig;
+use super::wanted::wanted;
 use super::writing::{self, Apply, Next, Stage, WriteOptions};
 use crate::extract::SyncMode;
 use crate::lake::{MaintenancePolicy, TableName};
@@ -81,8 +82,12 @@ async fn stages(
     let unavailable = unavailable(session, missing, &incomplete).await?;
     let built = build(session, &engine, pipeline, unavailable, results).await?;
     building::export(session, pipeline, &built, results).await;
-    let stage =
-        Stage { built: &built, incomplete: &incomplete, definitions: &extracted.definitions };
+    let stage = Stage {
+        built: &built,
+        incomplete: &incomplete,
+        jobs: &extracted.jobs,
+        definitions: &extracted.definitions,
+    };
     writing::write_back(session, &engine, pipeline, &stage, &options.write, results).await
 }
 
@@ -148,13 +153,16 @@ async fn extract(
     options: &RunOptions,
     results: &mut RunResults,
 ) -> Result<Extracted, PipelineError> {
-    let jobs = extracting::jobs(session.project, &[pipeline], &[])?;
+    let wanted = session
+        .unless_stopped(wanted(session.project, &session.client, &[pipeline], &[]))
+        .await
+        .ok_or(PipelineError::Interrupted)??;
     let extracted = if options.extract {
-        let extracted = extracting::extract(session, &jobs, options.mode).await;
+        let extracted = extracting::extract(session, &wanted, options.mode).await;
         extracting::keep_unread(session, &results.run_id, &extracted).await?;
         extracted
     } else {
-        extracting::definitions_only(session, &jobs).await
+        extracting::definitions_only(session, &wanted).await
     };
     results.objects = extracted.objects.clone();
     for (outcome, sentence) in &extracted.problems {

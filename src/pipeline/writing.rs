@@ -10,7 +10,11 @@ use super::outcome::Outcome;
 use super::results::RunResults;
 use super::session::Session;
 use super::settings::PipelineConfig;
-use crate::extract::{ASSOCIATIONS, is_associated, is_complete};
+use super::wanted::ObjectJob;
+use crate::extract::{
+    ASSOCIATIONS, LIST_MEMBERSHIPS, PROPERTY_HISTORY, are_memberships_current, associations_behind,
+    is_complete, is_history_current,
+};
 use crate::hubspot::{self, ErrorKind};
 use crate::lake::{Lake, TableName};
 use crate::load::{
@@ -78,7 +82,6 @@ fn tables_read(engine: &Engine, model: &str, object: &ObjectType) -> BTreeSet<Ta
 async fn gate(
     session: &Session<'_>,
     engine: &Engine,
-    pipeline: &PipelineConfig,
     stage: &Stage<'_>,
     model: &str,
     object: &ObjectType,
@@ -93,32 +96,51 @@ async fn gate(
                 "`{table}` has no completed full sync; run `hublake extract`"
             )));
         }
-        if table == TableName::hubspot(ASSOCIATIONS) && !are_associated(lake, pipeline).await? {
+        if !is_followed(lake, &table, stage).await? {
             return Ok(Some(format!("`{table}` was not read to its end; run `hublake extract`")));
         }
     }
     Ok(stage.built.report.stop_reason(engine.models(), model))
 }
 
-/// Whether the associations of every pair the pipeline asks for are as new as
-/// the mirrors they hang on.
-async fn are_associated(lake: &Lake, pipeline: &PipelineConfig) -> Result<bool, PipelineError> {
-    for (name, config) in &pipeline.extract {
-        for target in &config.associations {
-            let pair = ObjectType::parse(name).ok().zip(ObjectType::parse(target).ok());
-            let Some((from, to)) = pair else { continue };
-            if !is_associated(lake, &from, &to).await? {
-                return Ok(false);
+/// Whether a table that hangs on mirrors, where this is one, is as new as they
+/// are for all that the pipeline asks of it.
+async fn is_followed(
+    lake: &Lake,
+    table: &TableName,
+    stage: &Stage<'_>,
+) -> Result<bool, PipelineError> {
+    match table.name() {
+        _ if table.schema() != "hubspot" => Ok(true),
+        LIST_MEMBERSHIPS => Ok(are_memberships_current(lake).await?),
+        ASSOCIATIONS => {
+            for job in stage.hanging(lake).await? {
+                if associations_behind(lake, &job.object, &job.targets).await?.is_some() {
+                    return Ok(false);
+                }
             }
+            Ok(true)
         }
+        PROPERTY_HISTORY => {
+            for job in stage.hanging(lake).await? {
+                let known = stage.definitions_of(&job.object);
+                if !is_history_current(lake, &job.object, known, &job.config).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(true),
     }
-    Ok(true)
 }
 
 /// Reference tables are read whole each time; only mirrors can be half full.
 fn is_mirror(table: &TableName) -> bool {
-    const WHOLE: [&str; 7] = [
-        "associations",
+    const WHOLE: [&str; 10] = [
+        ASSOCIATIONS,
+        PROPERTY_HISTORY,
+        LIST_MEMBERSHIPS,
+        "lists",
         "owners",
         "teams",
         "pipelines",
@@ -152,7 +174,7 @@ pub(super) async fn write_back(
             results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
             continue;
         }
-        let closed = gate(session, engine, pipeline, stage, name, &object).await?;
+        let closed = gate(session, engine, stage, name, &object).await?;
         if let Some(reason) = closed {
             let sentence = format!("Write-back `{name}` did not run: {reason}");
             results.problem(Outcome::Failed, sentence);
@@ -255,11 +277,26 @@ pub(super) struct Stage<'a> {
     pub built: &'a Built,
     /// Tables that must not be trusted in this run, and why.
     pub incomplete: &'a BTreeMap<String, String>,
+    /// What was extracted.
+    pub jobs: &'a [ObjectJob],
     /// The properties of every object type.
     pub definitions: &'a BTreeMap<ObjectType, Vec<PropertyDefinition>>,
 }
 
 impl Stage<'_> {
+    /// The objects on which other tables can hang. One that is not named and
+    /// has no mirror is none of this account's.
+    async fn hanging(&self, lake: &Lake) -> Result<Vec<&ObjectJob>, PipelineError> {
+        let mut jobs = Vec::new();
+        for job in self.jobs {
+            if job.named || lake.table(&crate::extract::mirror_table(&job.object)).await?.is_some()
+            {
+                jobs.push(job);
+            }
+        }
+        Ok(jobs)
+    }
+
     fn definitions_of(&self, object: &ObjectType) -> &[PropertyDefinition] {
         self.definitions.get(object).map_or(&[], Vec::as_slice)
     }

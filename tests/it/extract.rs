@@ -26,16 +26,16 @@ use tokio_util::sync::CancellationToken;
 const LAG: Duration = Duration::from_secs(3);
 
 /// An account, a lake, and nobody's business but ours.
-struct World {
-    emulator: Emulator,
-    client: Client,
-    lake: Lake,
-    config: ExtractObjectConfig,
+pub(crate) struct World {
+    pub(crate) emulator: Emulator,
+    pub(crate) client: Client,
+    pub(crate) lake: Lake,
+    pub(crate) config: ExtractObjectConfig,
     _folder: tempfile::TempDir,
 }
 
 impl World {
-    async fn new(contacts: u64) -> Self {
+    pub(crate) async fn new(contacts: u64) -> Self {
         let settings = EmulatorConfig {
             contacts,
             companies: 5,
@@ -66,7 +66,7 @@ impl World {
         Self { emulator, client, lake, config, _folder: folder }
     }
 
-    fn control(&self) -> Control {
+    pub(crate) fn control(&self) -> Control {
         self.emulator.control()
     }
 
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// A sync that must succeed.
-    async fn settled(&self, mode: SyncMode, reconcile: Cadence) -> ObjectReport {
+    pub(crate) async fn settled(&self, mode: SyncMode, reconcile: Cadence) -> ObjectReport {
         let (report, error) = self.sync(mode, reconcile, &CancellationToken::new()).await;
         assert!(error.is_none(), "{error:?}");
         assert!(!report.interrupted);
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// The ids that the API's lists show.
-    async fn listed(&self, archived: bool) -> Vec<u64> {
+    pub(crate) async fn listed(&self, archived: bool) -> Vec<u64> {
         let query = ListQuery { properties: vec![], limit: 100, archived };
         let (mut ids, mut after) = (Vec::new(), None::<String>);
         loop {
@@ -219,7 +219,7 @@ impl World {
     }
 }
 
-fn values(name: &str, value: impl ToString) -> Values {
+pub(crate) fn values(name: &str, value: impl ToString) -> Values {
     [(name.to_owned(), value.to_string())].into()
 }
 

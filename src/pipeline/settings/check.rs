@@ -10,9 +10,10 @@ use super::yaml::KeyPath;
 use crate::objects::ObjectType;
 use crate::transform::{Models, is_identifier, nearest, validate_vars};
 
-/// Mirror tables that every extract fills besides those of the objects named.
-const REFERENCE_TABLES: [&str; 6] =
-    ["associations", "owners", "teams", "pipelines", "pipeline_stages", "properties"];
+/// Tables that every extract fills, or that are filled where a model reads
+/// them, besides the mirrors of the objects extracted.
+const REFERENCE_TABLES: [&str; 7] =
+    ["associations", "owners", "teams", "pipelines", "pipeline_stages", "properties", "schemas"];
 
 /// Everything that can be said without parsing SQL.
 pub(super) fn check(sections: &Sections) -> Vec<Problem> {
@@ -101,16 +102,37 @@ impl Check<'_> {
     }
 
     fn extract(&mut self) {
-        let pipeline = self.pipeline;
-        for (object, config) in &pipeline.extract {
+        let extract = &self.pipeline.extract;
+        for (object, config) in &extract.objects {
             if let Err(error) = ObjectType::parse(object) {
                 self.say(&["extract", object], "", error.to_string());
             }
-            for (position, other) in config.associations.iter().enumerate() {
-                if let Err(error) = ObjectType::parse(other) {
-                    let path = format!("associations[{position}]");
-                    self.say(&["extract", object], &path, error.to_string());
-                }
+            self.types(&["extract", object], "associations", config.associations.named());
+        }
+        let Some(all) = &extract.all else { return };
+        let section = ["extract", "all"];
+        self.types(&section, "except", &all.except);
+        self.types(&section, "associations", all.associations.named());
+        for (position, name) in all.except.iter().enumerate() {
+            if ObjectType::parse(name).is_ok_and(|object| extract.names(&object)) {
+                let reason = format!("`{name}` has a key of its own here: drop one of the two");
+                self.say(&section, &format!("except[{position}]"), reason);
+            }
+        }
+        for (position, name) in all.properties.plain_names() {
+            let reason = format!(
+                "Only `all`, globs and `-name` stand here: ask for `{name}` under the key of the \
+                 object that has it"
+            );
+            self.say(&section, &format!("properties[{position}]"), reason);
+        }
+    }
+
+    /// Names that must be object types.
+    fn types(&mut self, section: &[&str], key: &str, names: &[String]) {
+        for (position, name) in names.iter().enumerate() {
+            if let Err(error) = ObjectType::parse(name) {
+                self.say(section, &format!("{key}[{position}]"), error.to_string());
             }
         }
     }
@@ -142,7 +164,7 @@ impl Check<'_> {
                 self.say(&["write_back", model], &invalid.path, invalid.problem);
             }
             if let Ok(object) = write_back.object_type()
-                && !extracted(self.sections).contains(&object)
+                && !extracts(self.sections, &object)
             {
                 let reason = format!(
                     "`{object}` is extracted by no pipeline: name it under `extract`, so that what \
@@ -163,9 +185,33 @@ impl Check<'_> {
     }
 }
 
-fn extracted(sections: &Sections) -> BTreeSet<ObjectType> {
-    let objects = sections.pipelines.iter().flat_map(|(pipeline, _)| pipeline.extract.keys());
-    objects.filter_map(|object| ObjectType::parse(object).ok()).collect()
+fn extracts(sections: &Sections, object: &ObjectType) -> bool {
+    sections.pipelines.iter().any(|(pipeline, _)| pipeline.extract.takes(object))
+}
+
+/// The tables under `hubspot` that extracts can fill, as far as they can be
+/// named without the account.
+fn mirror_tables(sections: &Sections) -> BTreeSet<String> {
+    let mut tables: BTreeSet<String> = REFERENCE_TABLES.map(str::to_owned).into();
+    for (pipeline, _) in &sections.pipelines {
+        let extract = &pipeline.extract;
+        let wanted = extract.wanted(&[]);
+        tables.extend(wanted.iter().map(|wanted| wanted.object.table_name()));
+        if extract.wants_history() {
+            tables.insert("property_history".to_owned());
+        }
+        if let Some(lists) = extract.lists {
+            tables.insert("lists".to_owned());
+            tables.extend(lists.memberships.then(|| "list_memberships".to_owned()));
+        }
+    }
+    tables
+}
+
+/// Whether a table may be the mirror of a custom object that `all` brings in.
+fn may_be_custom(sections: &Sections, table: &str) -> bool {
+    let object = ObjectType::parse(table);
+    object.is_ok_and(|object| object.is_custom() && extracts(sections, &object))
 }
 
 fn models_configured_twice(sections: &Sections) -> Vec<Problem> {
@@ -208,16 +254,16 @@ fn properties_owned_twice(sections: &Sections) -> Vec<Problem> {
 /// Whether the tables that models name can exist at all.
 pub(super) fn check_tables(sections: &Sections, models: &Models) -> Vec<Problem> {
     let sources: BTreeSet<String> = sections.config.sources.keys().cloned().collect();
-    let objects = extracted(sections).into_iter().map(|object| object.table_name());
-    let mirror: BTreeSet<String> = objects.chain(REFERENCE_TABLES.map(str::to_owned)).collect();
+    let mirror = mirror_tables(sections);
     let mut problems = Vec::new();
     for model in models.in_order() {
         for (schema, known, advice) in [
             ("usage", &sources, "define it under `sources` in `hublake.yml`"),
-            ("hubspot", &mirror, "name the object under `extract` in a pipeline"),
+            ("hubspot", &mirror, "ask for it under `extract` in a pipeline"),
         ] {
             for (table, line) in model.tables_of(schema) {
-                if known.contains(table) {
+                if known.contains(table) || (schema == "hubspot" && may_be_custom(sections, table))
+                {
                     continue;
                 }
                 let hint = nearest(table, known.iter().map(String::as_str))

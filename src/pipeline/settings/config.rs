@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
 
 use super::schedule::ScheduleConfig;
-use crate::extract::ExtractObjectConfig;
+use crate::extract::ExtractConfig;
 use crate::extract::source::SourceConfig;
 use crate::hubspot::HubSpotConfig;
 use crate::lake::LakeConfig;
@@ -39,8 +39,8 @@ pub struct PipelineConfig {
     pub name: String,
     /// When the pipeline runs by itself under `hublake serve`.
     pub schedule: Option<ScheduleConfig>,
-    /// What to fetch, by object type.
-    pub extract: BTreeMap<String, ExtractObjectConfig>,
+    /// What to fetch, by object type; `all` for every type there is.
+    pub extract: ExtractConfig,
     /// How the models of `sql/` are built; one that is not named is a view.
     pub models: BTreeMap<String, ModelConfig>,
     /// What to write to HubSpot, by model.

@@ -56,7 +56,7 @@ fn a_sound_project_is_read_whole() {
     let project = Project::load_with(dir.path(), &no_environment).expect("a sound project");
     assert_eq!(project.config.hubspot.portal_id, Some(1_234_567));
     let pipeline = project.pipeline("usage").expect("named after its file");
-    assert_eq!(pipeline.extract.keys().collect::<Vec<_>>(), ["contacts", "deals"]);
+    assert_eq!(pipeline.extract.objects.keys().collect::<Vec<_>>(), ["contacts", "deals"]);
     assert_eq!(project.models.keys().collect::<Vec<_>>(), ["contact_usage", "helper"]);
     assert_eq!(project.graph.in_order().count(), 2);
     assert_eq!(project.models["helper"].config, ModelConfig::default());
@@ -132,7 +132,7 @@ fn tables_that_cannot_exist_are_named_with_the_line_of_the_query() {
         found[0]
             .starts_with("sql/a.sql:2:1: Unknown table `usage.event`: did you mean `usage.events`")
     );
-    assert!(found[1].contains("name the object under `extract`"), "{found:#?}");
+    assert!(found[1].contains("ask for it under `extract`"), "{found:#?}");
 }
 
 #[test]
@@ -221,4 +221,71 @@ fn the_repository_is_a_sound_project() {
     let project = project.unwrap_or_else(|error| panic!("{error}"));
     let pipeline = project.pipeline("usage").expect("the one pipeline");
     assert!(pipeline.write_back.contains_key("contact_write_back"));
+}
+
+#[test]
+fn all_object_types_are_asked_for_in_three_forms() {
+    let read = |text: &str| {
+        let dir = project(&[("pipelines/all.yml", text)]);
+        let project = Project::load_with(dir.path(), &no_environment).expect("a sound project");
+        project.pipeline("all").expect("named after its file").extract.clone()
+    };
+    assert!(read("extract: all\n").all.is_some());
+    assert!(read("extract: { all: }\n").all.is_some());
+    let extract = read(
+        "extract:\n  all: { except: [emails, calls], associations: all }\n  contacts: {}\n  \
+         lists: { memberships: true, reconcile: weekly }\n",
+    );
+    assert_eq!(extract.all.expect("all").except, ["emails", "calls"]);
+    assert!(extract.lists.is_some_and(|lists| lists.memberships));
+    assert_eq!(extract.objects.keys().collect::<Vec<_>>(), ["contacts"]);
+    assert!(read("extract:\n").objects.is_empty());
+    let schema = serde_json::to_string(&pipeline_schema()).expect("JSON");
+    for word in ["ExtractAllConfig", "except", "memberships", "history"] {
+        assert!(schema.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn all_object_types_are_checked() {
+    let found = problems(&[(
+        "pipelines/all.yml",
+        "extract:\n  all:\n    except: [emials, contacts]\n    properties: [usage_*, email]\n    \
+         excpt: []\n  contacts: {}\n  lists: { membership: true }\n",
+    )]);
+    assert_eq!(found.len(), 2, "unknown keys come first: {found:#?}");
+    assert!(found[0].contains("all.yml:5:") && found[0].contains("did you mean `except`"));
+    assert!(found[1].contains("all.yml:7:") && found[1].contains("did you mean `memberships`"));
+    let found = problems(&[(
+        "pipelines/all.yml",
+        "extract:\n  all:\n    except: [emials, contacts]\n    properties: [usage_*, email]\n  \
+         contacts: {}\n",
+    )]);
+    for (line, part) in [
+        (3, "did you mean `emails`"),
+        (3, "drop one of the two"),
+        (4, "under the key of the object that has it"),
+    ] {
+        let start = format!("pipelines/all.yml:{line}:");
+        let hit = found.iter().any(|one| one.starts_with(&start) && one.contains(part));
+        assert!(hit, "{line} {part}: {found:#?}");
+    }
+}
+
+#[test]
+fn models_may_read_what_all_brings_and_nothing_else() {
+    let all = ("pipelines/all.yml", "extract: { all: { except: [emails] } }\n");
+    let sound = project(&[
+        all,
+        (
+            "sql/wide.sql",
+            "select 1 as one from hubspot.quotes, hubspot.p12_licence, hubspot.schemas\n",
+        ),
+    ]);
+    Project::load_with(sound.path(), &no_environment).expect("tables that may come");
+    for table in ["emails", "lists", "list_memberships", "property_history", "contcats"] {
+        let sql = format!("select 1 as one from hubspot.{table}\n");
+        let found = problems(&[all, ("sql/wide.sql", &sql)]);
+        assert!(found[0].contains("ask for it under `extract`"), "{table}: {found:#?}");
+    }
 }
