@@ -15,7 +15,7 @@ use super::decode::Page;
 use super::error::{ExtractError, reading};
 use super::mirror::WATERMARK;
 use super::object::{MAX_SEARCH_BODY, ObjectSync, Sink};
-use super::pages::{PageSource, ids, is_unreadable};
+use super::pages::{PageSource, ids, is_refused, is_unreadable};
 use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
 use crate::lake::Cursor;
 
@@ -39,8 +39,9 @@ struct Window {
 pub(super) enum Searched {
     /// What changed is in the mirror, or the sync was stopped.
     Done,
-    /// So much has changed that listing everything costs less; nothing is read.
-    TooMuch,
+    /// Listing everything is the better way: so much has changed that it costs
+    /// less, or HubSpot does not search this type. Nothing is read.
+    ListInstead,
 }
 
 pub(super) async fn sync(
@@ -62,9 +63,16 @@ pub(super) async fn sync(
             sink.commit(Vec::new()).await?;
             return Ok(Searched::Done);
         };
-        let Some(page) = page? else { break };
+        let page = match page {
+            Err(error) if last.is_none() && is_refused(&error) => {
+                tracing::info!(object = %sync.object, %error, "Search is refused, listing instead");
+                return Ok(Searched::ListInstead);
+            }
+            page => page?,
+        };
+        let Some(page) = page else { break };
         if last.is_none() && is_cheaper_listed(sink.table().row_count(), page.total) {
-            return Ok(Searched::TooMuch);
+            return Ok(Searched::ListInstead);
         }
         last = page.last;
         sink.push(page.rows);

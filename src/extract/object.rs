@@ -131,7 +131,7 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     }
     let searched = incremental::sync(sync, &source, &mut sink, server_time).await?;
     let is_due = sync.config.reconcile.is_due(listed_at(sink.table()).unwrap_or(0), server_time);
-    if !sink.report.interrupted && (is_due || searched == Searched::TooMuch) {
+    if !sink.report.interrupted && (is_due || searched == Searched::ListInstead) {
         full::sync(sync, source, &mut sink, Listing::Reconcile, server_time).await?;
     }
     Ok(())

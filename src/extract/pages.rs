@@ -189,6 +189,13 @@ fn unreadable(id: i64, error: &ExtractError) -> Unreadable {
     Unreadable { id, problem, correlation_id }
 }
 
+/// Whether HubSpot refused the call as it was asked.
+pub(super) fn is_refused(error: &ExtractError) -> bool {
+    error
+        .hubspot()
+        .is_some_and(|error| matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound))
+}
+
 /// Whether the answer came and makes no sense.
 pub(super) fn is_unreadable(error: &ExtractError) -> bool {
     let misshapen = |error: &hubspot::Error| error.kind() == ErrorKind::BadResponse;

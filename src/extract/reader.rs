@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::Page;
 use super::error::ExtractError;
-use super::pages::{Fetched, PageSource};
+use super::pages::{Fetched, PageSource, is_refused};
 use super::ranges::{Range, split_largest};
-use crate::hubspot::{Client, ErrorKind};
+use crate::hubspot::Client;
 
 /// Pages on their way to the writer: what the budget lets in while some ten
 /// thousand rows are committed.
@@ -306,13 +306,6 @@ async fn extent(source: &PageSource) -> Option<(u64, i64)> {
         tracing::debug!(object = %source.object, %error, "Search does not tell how far the ids go");
     })
     .ok()?
-}
-
-/// Whether HubSpot refused the call as it was asked.
-fn is_refused(error: &ExtractError) -> bool {
-    error
-        .hubspot()
-        .is_some_and(|error| matches!(error.kind(), ErrorKind::Refused | ErrorKind::NotFound))
 }
 
 /// Whether calls wait for the budget: then more of them at once gain nothing.

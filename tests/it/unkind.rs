@@ -27,6 +27,8 @@ enum Kind {
     EnteredAtTheBeginning,
     /// Cursors are words, and an id is refused.
     OpaqueCursors,
+    /// The type cannot be searched.
+    NoSearch,
 }
 
 /// Contacts 1 to `count`, in pages of 100.
@@ -83,7 +85,7 @@ impl Server {
     fn first(&self, after: Option<&str>) -> Option<i64> {
         let Some(after) = after else { return Some(1) };
         match self.kind {
-            Kind::BrokenRecord(_) => after.parse().ok(),
+            Kind::BrokenRecord(_) | Kind::NoSearch => after.parse().ok(),
             Kind::EnteredAtTheBeginning => match after.strip_prefix("own-") {
                 Some(id) => id.parse().ok(),
                 None => Some(1),
@@ -94,7 +96,7 @@ impl Server {
 
     fn cursor(&self, next: i64) -> String {
         match self.kind {
-            Kind::BrokenRecord(_) => next.to_string(),
+            Kind::BrokenRecord(_) | Kind::NoSearch => next.to_string(),
             Kind::EnteredAtTheBeginning => format!("own-{next}"),
             Kind::OpaqueCursors => format!("word-{next}"),
         }
@@ -109,15 +111,18 @@ fn answer(body: String) -> axum::response::Response {
     (headers, body).into_response()
 }
 
+fn refuse(message: &str) -> axum::response::Response {
+    let body = json!({"status": "error", "message": message, "category": "VALIDATION_ERROR"});
+    (axum::http::StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
 async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> impl IntoResponse {
     server.lists.lock().expect("no panic").push(asked.after.clone().unwrap_or_default());
     if asked.archived {
         return answer(r#"{"results":[]}"#.to_owned());
     }
     let Some(first) = server.first(asked.after.as_deref()) else {
-        let refused = json!({"status": "error", "message": "The paging cursor is wrong",
-            "category": "VALIDATION_ERROR"});
-        return (axum::http::StatusCode::BAD_REQUEST, Json(refused)).into_response();
+        return refuse("The paging cursor is wrong");
     };
     let last = (first + 99).min(server.count);
     let whole = asked.properties.contains("firstname");
@@ -137,6 +142,9 @@ async fn batch_read(State(server): Shared, Json(asked): Json<Value>) -> impl Int
 }
 
 async fn search(State(server): Shared) -> impl IntoResponse {
+    if server.kind == Kind::NoSearch {
+        return refuse("There was a problem with the request.");
+    }
     let record = server.record(server.count, false);
     answer(format!(r#"{{"total":{},"results":[{record}]}}"#, server.count))
 }
@@ -151,6 +159,11 @@ async fn properties() -> impl IntoResponse {
 
 /// A full sync into a fresh lake, and the rows it left.
 async fn full_sync(url: &str) -> (ObjectReport, u64) {
+    sync_as(url, &[SyncMode::Full]).await
+}
+
+/// Syncs one after another into a fresh lake: the last report, and the rows.
+async fn sync_as(url: &str, modes: &[SyncMode]) -> (ObjectReport, u64) {
     let settings = HubSpotConfig {
         base_url: url.to_owned(),
         burst_limit: Some(10_000),
@@ -161,23 +174,27 @@ async fn full_sync(url: &str) -> (ObjectReport, u64) {
     let lake = Lake::open(&LakeConfig::default(), folder.path()).await.expect("a lake");
     let object = ObjectType::CONTACTS;
     let definitions = client.properties(&object, false).await.expect("properties");
-    let sync = ObjectSync {
-        client: &client,
-        lake: &lake,
-        object: &object,
-        definitions: &definitions,
-        config: &ExtractObjectConfig::default(),
-        always: &[],
-        mode: SyncMode::Full,
-        index_lag: Duration::ZERO,
-        stop: &CancellationToken::new(),
-        progress: &Progress::default(),
-    };
-    let (report, error) = sync_object(&sync).await;
-    assert!(error.is_none(), "{error:?}");
+    let mut last = ObjectReport::default();
+    for mode in modes {
+        let sync = ObjectSync {
+            client: &client,
+            lake: &lake,
+            object: &object,
+            definitions: &definitions,
+            config: &ExtractObjectConfig::default(),
+            always: &[],
+            mode: *mode,
+            index_lag: Duration::ZERO,
+            stop: &CancellationToken::new(),
+            progress: &Progress::default(),
+        };
+        let (report, error) = sync_object(&sync).await;
+        assert!(error.is_none(), "{error:?}");
+        last = report;
+    }
     let name = hublake::lake::TableName::hubspot("contacts");
     let mirror = lake.table(&name).await.expect("a lake").expect("a mirror");
-    (report, mirror.row_count())
+    (last, mirror.row_count())
 }
 
 #[tokio::test]
@@ -202,4 +219,11 @@ async fn a_list_that_cannot_be_entered_in_the_middle_is_walked_from_its_beginnin
         let last_words = lists.iter().rev().take(20).filter(entered).count();
         assert_eq!(last_words, 0, "and given up");
     }
+}
+
+#[tokio::test]
+async fn a_type_that_cannot_be_searched_is_listed_each_time() {
+    let (_, url) = Server::start(Kind::NoSearch, 450).await;
+    let (report, rows) = sync_as(&url, &[SyncMode::Auto, SyncMode::Auto]).await;
+    assert_eq!((rows, report.read, report.unchanged), (450, 450, 450), "{report:?}");
 }
