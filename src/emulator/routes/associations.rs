@@ -193,7 +193,7 @@ pub(super) fn pair_default(account: &mut Account, call: &Call) -> Answer {
 pub(super) fn pair_create(account: &mut Account, call: &Call) -> Answer {
     check_permission(account, call)?;
     let (from, id, to, other) = pair_of_path(account, call)?;
-    let kinds: Vec<KindRequest> = call.json()?;
+    let kinds: Vec<KindRequest> = call.json_objects()?;
     let kinds: Vec<u32> = kinds.iter().map(|kind| kind.association_type_id).collect();
     check_kinds(account, (from, id, to, other), &kinds).map_err(Refusal::invalid)?;
     account.associate(from, id, to, other, &kinds);

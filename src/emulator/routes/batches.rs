@@ -14,7 +14,7 @@ use super::objects::{CreateRequest, Reference, echo, history_slots, select};
 use super::{Batch, batch_status, type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
-use crate::emulator::call::{Answer, Call, Reply, Text};
+use crate::emulator::call::{Answer, Call, Reply, Text, objects, plain_values};
 use crate::emulator::errors::{Refusal, Refused};
 use crate::emulator::paths::Edition;
 use crate::emulator::record::{Source, View};
@@ -31,6 +31,7 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Request {
+        #[serde(deserialize_with = "objects")]
         inputs: Vec<Reference>,
         #[serde(default)]
         properties: Vec<String>,
@@ -183,6 +184,7 @@ struct WriteRequest {
     id: Text,
     #[serde(default)]
     id_property: Option<String>,
+    #[serde(deserialize_with = "plain_values")]
     properties: Map<String, Value>,
     #[serde(default)]
     object_write_trace_id: Option<Text>,

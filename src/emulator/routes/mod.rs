@@ -22,7 +22,7 @@ use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use super::account::Account;
 use super::associations::TypeAt;
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, objects};
 use super::errors::{Refusal, Refused};
 use super::paths::{Edition, Endpoint};
 use super::shared::Shared;
@@ -225,6 +225,8 @@ fn batch_status(account: &Account, call: &Call, full: u16, failed: bool) -> u16 
 
 /// The body of a batch: any shape of input.
 #[derive(serde::Deserialize)]
+#[serde(bound = "T: serde::de::DeserializeOwned")]
 struct Batch<T> {
+    #[serde(deserialize_with = "objects")]
     inputs: Vec<T>,
 }

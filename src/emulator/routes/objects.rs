@@ -7,7 +7,7 @@ use super::associations::check_permission;
 use super::{type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
-use crate::emulator::call::{Answer, Call, Reply, Text};
+use crate::emulator::call::{Answer, Call, Reply, Text, plain_values};
 use crate::emulator::computed::ECHOED;
 use crate::emulator::errors::{Refusal, Refused};
 use crate::emulator::moment;
@@ -108,6 +108,7 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CreateRequest {
+    #[serde(deserialize_with = "plain_values")]
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
     pub(super) associations: Option<Vec<NewAssociation>>,
@@ -164,6 +165,7 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
 pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     #[derive(Deserialize)]
     struct Request {
+        #[serde(deserialize_with = "plain_values")]
         properties: Map<String, Value>,
     }
     let at = type_to_write(account, call.name(0))?;
