@@ -63,6 +63,7 @@ mod tokens;
 mod transport;
 mod values;
 mod webhooks;
+mod wildcards;
 mod write;
 
 use std::io;
