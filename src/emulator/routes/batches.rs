@@ -292,10 +292,13 @@ fn write_batch(
     check_distinct(&request.inputs)?;
     check_one_key(&request.inputs)?;
     let all_traced = request.inputs.iter().all(|input| input.object_write_trace_id.is_some());
-    if !all_traced {
-        let mut claims = Claims::default();
-        for input in &request.inputs {
-            match plan(account, at, input)? {
+    // What refuses the whole batch does so before anything is written, with
+    // trace ids too.
+    let mut claims = Claims::default();
+    for input in &request.inputs {
+        let step = plan(account, at, input)?;
+        if !all_traced {
+            match step {
                 Step::Faulty(fault) => return Err(fault.refusal(account, at).into()),
                 Step::Update(id, checked) => claims.add(account, at, id, &checked.draft)?,
                 Step::Create(checked) => claims.add(account, at, 0, &checked.draft)?,
