@@ -297,6 +297,7 @@ fn restored(shared: &Shared) -> Result<(), ControlError> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EditRequest {
     properties: Map<String, Value>,
     #[serde(default = "yes")]
@@ -308,12 +309,14 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BulkRequest {
     first: u64,
     properties: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MergeRequest {
     primary: u64,
     other: u64,
@@ -437,9 +440,9 @@ fn faults(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
                 Value::Array(list) => list,
                 one => vec![one],
             };
-            let parsed: Result<Vec<Fault>, _> =
-                list.into_iter().map(serde_json::from_value).collect();
-            for fault in parsed.map_err(|error| ControlError::Malformed(error.to_string()))? {
+            let parsed: Result<Vec<Fault>, String> =
+                list.into_iter().map(Fault::from_json).collect();
+            for fault in parsed.map_err(ControlError::Malformed)? {
                 shared.faults.add(fault);
             }
         }
