@@ -359,6 +359,7 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         advance_ms: i64,
         stopped: Option<bool>,
         index_lag_ms: Option<u64>,
+        property_lag_ms: Option<u64>,
     }
     let mut account = shared.write();
     if call.method == "POST" {
@@ -369,14 +370,20 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         if let Some(lag) = request.index_lag_ms {
             account.index_lag = clock::millis(Duration::from_millis(lag));
         }
+        if let Some(lag) = request.property_lag_ms {
+            account.property_lag = clock::millis(Duration::from_millis(lag));
+        }
         account.clock.advance(request.advance_ms);
         shared.hooks.wake();
     }
     let now = account.clock.now();
-    let stopped = account.clock.is_stopped();
-    Ok(
-        json!({"now": moment::exact(now), "now_ms": now, "stopped": stopped, "index_lag_ms": account.index_lag}),
-    )
+    Ok(json!({
+        "now": moment::exact(now),
+        "now_ms": now,
+        "stopped": account.clock.is_stopped(),
+        "index_lag_ms": account.index_lag,
+        "property_lag_ms": account.property_lag,
+    }))
 }
 
 fn limits(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
