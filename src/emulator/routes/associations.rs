@@ -70,7 +70,7 @@ pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
     let to = type_of(account, call.name(2))?;
     let id =
         account.live_id(from, call.name(1)).ok_or_else(|| Refusal::not_found(call.json_wanted))?;
-    let limit = call.query_number("limit")?.unwrap_or(PAGE as u64).clamp(1, PAGE as u64);
+    let limit = call.query_limit(PAGE as u64, PAGE as u64)?;
     let after = call.query_number("after")?.unwrap_or(0);
     let associates = account.associates(from, id, to);
     let (page, next) = page(account, from, to, &associates, after, limit as usize);

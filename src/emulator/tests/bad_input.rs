@@ -127,6 +127,14 @@ async fn absurd_limits_and_cursors_are_400() {
         let end = probe.get(&format!("{path}?after=18446744073709551615")).await.json();
         assert_eq!((&end["results"], end.get("paging")), (&json!([]), None));
     }
+    let id = probe.some_contact().await;
+    for version in ["v3", "v4"] {
+        let path = format!("/crm/{version}/objects/contacts/{id}/associations/companies");
+        for limit in ["0", "-1", "501", "ten"] {
+            assert_refused(&probe.get(&format!("{path}?limit={limit}")).await, 400, "limit");
+        }
+        assert_eq!(probe.get(&format!("{path}?limit=500")).await.status, 200);
+    }
     let search = format!("{CONTACTS}/search");
     for body in [
         json!({"limit": -1}),
