@@ -1,11 +1,13 @@
 //! One call and its answer, apart from how they travel.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::errors::{JSON, Refusal, Refused};
 use super::paths::Edition;
@@ -88,8 +90,24 @@ impl Call {
         Ok(limit)
     }
 
-    /// The body, or the refusal that HubSpot's parser would answer.
+    /// The body, a JSON object, or the refusal that HubSpot's parser would
+    /// answer.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Refused> {
+        self.parse::<Object<T>>().map(|object| object.0)
+    }
+
+    /// The body, a bare array of objects.
+    pub(crate) fn json_objects<T: DeserializeOwned>(&self) -> Result<Vec<T>, Refused> {
+        let items: Vec<Object<T>> = self.parse()?;
+        Ok(items.into_iter().map(|item| item.0).collect())
+    }
+
+    /// The body, a bare array of texts.
+    pub(crate) fn json_texts(&self) -> Result<Vec<Text>, Refused> {
+        self.parse()
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, Refused> {
         serde_json::from_slice(&self.body).map_err(|error| json_refusal(&error).into())
     }
 }
@@ -159,7 +177,7 @@ impl Reply {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Text(pub(crate) String);
 
-impl<'de> de::Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextVisitor;
         impl Visitor<'_> for TextVisitor {
@@ -190,6 +208,51 @@ impl<'de> de::Deserialize<'de> for Text {
             }
         }
         deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// A JSON object and nothing else: left to itself, serde takes an array of a
+/// struct's fields for the struct, which HubSpot's parser does not.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// For a field that holds a list of objects.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let items = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|item| item.0).collect())
+}
+
+/// For a field that holds property values: texts, or what can be written as
+/// one.
+pub(crate) fn plain_values<'de, D>(deserializer: D) -> Result<Map<String, Value>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let values = Map::deserialize(deserializer)?;
+    match values.values().any(|value| value.is_array() || value.is_object()) {
+        true => Err(de::Error::custom("a property value is a text")),
+        false => Ok(values),
     }
 }
 

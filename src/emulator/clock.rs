@@ -18,12 +18,24 @@ pub(crate) fn millis(length: Duration) -> i64 {
 pub(crate) struct Clock {
     ahead: i64,
     stopped_at: Option<i64>,
+    /// The machine's time while a change is made, which has one moment.
+    pinned: Option<i64>,
 }
 
 impl Clock {
     /// Milliseconds since 1970 on this clock.
     pub(crate) fn now(&self) -> i64 {
-        self.stopped_at.unwrap_or_else(machine_time) + self.ahead
+        self.stopped_at.or(self.pinned).unwrap_or_else(machine_time) + self.ahead
+    }
+
+    /// Keeps the clock from running while a change is made.
+    pub(crate) fn pin(&mut self) {
+        self.pinned = Some(machine_time());
+    }
+
+    /// Lets it run on.
+    pub(crate) fn unpin(&mut self) {
+        self.pinned = None;
     }
 
     /// Moves the clock forward.
@@ -34,7 +46,7 @@ impl Clock {
     /// Stops the clock where it stands, or lets it run on from there.
     pub(crate) fn set_stopped(&mut self, stopped: bool) {
         match (stopped, self.stopped_at) {
-            (true, None) => self.stopped_at = Some(machine_time()),
+            (true, None) => self.stopped_at = Some(self.pinned.unwrap_or_else(machine_time)),
             (false, Some(at)) => {
                 self.ahead += at - machine_time();
                 self.stopped_at = None;
@@ -50,9 +62,9 @@ impl Clock {
         match ahead {
             Some(ahead) => {
                 let least = now.saturating_sub(machine_time());
-                Self { ahead: ahead.max(least).min(FARTHEST), stopped_at: None }
+                Self { ahead: ahead.max(least).min(FARTHEST), ..Self::default() }
             }
-            None => Self { ahead: 0, stopped_at: Some(now.min(FARTHEST)) },
+            None => Self { stopped_at: Some(now.min(FARTHEST)), ..Self::default() },
         }
     }
 
@@ -102,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_restarted_clock_does_not_jump() {
-        let mut clock = Clock { ahead: 0, stopped_at: Some(1_000) };
+        let mut clock = Clock { stopped_at: Some(1_000), ..Clock::default() };
         clock.set_stopped(false);
         assert!((clock.now() - 1_000).abs() < 60_000);
     }

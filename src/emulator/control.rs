@@ -297,6 +297,7 @@ fn restored(shared: &Shared) -> Result<(), ControlError> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EditRequest {
     properties: Map<String, Value>,
     #[serde(default = "yes")]
@@ -308,12 +309,14 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BulkRequest {
     first: u64,
     properties: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MergeRequest {
     primary: u64,
     other: u64,
@@ -356,6 +359,7 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         advance_ms: i64,
         stopped: Option<bool>,
         index_lag_ms: Option<u64>,
+        property_lag_ms: Option<u64>,
     }
     let mut account = shared.write();
     if call.method == "POST" {
@@ -366,14 +370,20 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         if let Some(lag) = request.index_lag_ms {
             account.index_lag = clock::millis(Duration::from_millis(lag));
         }
+        if let Some(lag) = request.property_lag_ms {
+            account.property_lag = clock::millis(Duration::from_millis(lag));
+        }
         account.clock.advance(request.advance_ms);
         shared.hooks.wake();
     }
     let now = account.clock.now();
-    let stopped = account.clock.is_stopped();
-    Ok(
-        json!({"now": moment::exact(now), "now_ms": now, "stopped": stopped, "index_lag_ms": account.index_lag}),
-    )
+    Ok(json!({
+        "now": moment::exact(now),
+        "now_ms": now,
+        "stopped": account.clock.is_stopped(),
+        "index_lag_ms": account.index_lag,
+        "property_lag_ms": account.property_lag,
+    }))
 }
 
 fn limits(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
@@ -437,9 +447,9 @@ fn faults(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
                 Value::Array(list) => list,
                 one => vec![one],
             };
-            let parsed: Result<Vec<Fault>, _> =
-                list.into_iter().map(serde_json::from_value).collect();
-            for fault in parsed.map_err(|error| ControlError::Malformed(error.to_string()))? {
+            let parsed: Result<Vec<Fault>, String> =
+                list.into_iter().map(Fault::from_json).collect();
+            for fault in parsed.map_err(ControlError::Malformed)? {
                 shared.faults.add(fault);
             }
         }

@@ -20,6 +20,9 @@ pub struct Latency {
 /// All calls, in thousandths of a percent.
 const ALL: u32 = 100_000;
 
+/// The longest that answers can be told to take, beyond any client's patience.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// Why a text or value tells no latency.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a latency: use `80ms`, `20ms..2s` or `p50=80ms,p95=300ms`")]
@@ -29,14 +32,16 @@ impl Latency {
     /// No waiting.
     pub const NONE: Self = Self { points: Vec::new() };
 
-    /// Any time between two is as likely as another.
+    /// Any time between two, neither longer than a day, is as likely as another.
     pub fn between(least: Duration, most: Duration) -> Self {
+        let (least, most) = (least.min(LONGEST), most.min(LONGEST));
         Self { points: vec![(0, least.min(most)), (ALL, most.max(least))] }
     }
 
     /// So many percent of the calls stay within so long. Between two points
     /// times spread evenly; below the lowest and above the highest they are
-    /// what it says, so that the highest is the longest wait there is.
+    /// what it says, so that the highest is the longest wait there is: a day at
+    /// most.
     pub fn percentiles(
         points: impl IntoIterator<Item = (f64, Duration)>,
     ) -> Result<Self, LatencyError> {
@@ -49,7 +54,8 @@ impl Latency {
         }
         kept.sort_unstable();
         let falling = kept.windows(2).any(|pair| pair[0].1 > pair[1].1 || pair[0].0 == pair[1].0);
-        match falling || kept.is_empty() {
+        let endless = kept.iter().any(|(_, time)| *time > LONGEST);
+        match falling || endless || kept.is_empty() {
             true => Err(LatencyError(Self { points: kept }.to_string())),
             false => Ok(Self { points: kept }),
         }
@@ -136,7 +142,11 @@ impl FromStr for Latency {
         let time = |text: &str| humantime::parse_duration(text.trim()).map_err(|_| wrong());
         if let Some((least, most)) = text.split_once("..") {
             let (least, most) = (time(least)?, time(most)?);
-            return if least <= most { Ok(Self::between(least, most)) } else { Err(wrong()) };
+            return if least <= most && most <= LONGEST {
+                Ok(Self::between(least, most))
+            } else {
+                Err(wrong())
+            };
         }
         if !text.contains('=') {
             return Ok(time(text)?.into());
@@ -187,7 +197,17 @@ mod tests {
             let latency: Latency = text.parse().expect(text);
             assert_eq!(latency.to_string(), text);
         }
-        for text in ["", "80", "2s..20ms", "p50", "p101=1s", "p50=2s,p95=1s", "p50=1s,p50=2s"] {
+        for text in [
+            "",
+            "80",
+            "2s..20ms",
+            "1s..3days",
+            "p50",
+            "p101=1s",
+            "p50=2s,p95=1s",
+            "p50=1s,p50=2s",
+            "p50=1s,p95=3days",
+        ] {
             let error = text.parse::<Latency>().expect_err(text);
             assert!(error.to_string().starts_with(&format!("`{text}` is not")), "{error}");
         }
@@ -200,8 +220,14 @@ mod tests {
         assert_eq!(latency.to_json(), value);
         assert_eq!(latency, "p50=80ms,p95=300ms,p99=1500ms".parse().expect("the same"));
         assert_eq!(Latency::from_json(&json!(80)), Ok(Duration::from_millis(80).into()));
-        for wrong in [json!({"p50": 80}), json!({"p50_ms": "80"}), json!({}), json!([]), json!(-1)]
-        {
+        for wrong in [
+            json!({"p50": 80}),
+            json!({"p50_ms": "80"}),
+            json!({}),
+            json!([]),
+            json!(-1),
+            json!({"p50_ms": 0, "p95_ms": u64::MAX}),
+        ] {
             assert!(Latency::from_json(&wrong).is_err(), "{wrong}");
         }
     }

@@ -63,6 +63,7 @@ mod tokens;
 mod transport;
 mod values;
 mod webhooks;
+mod wildcards;
 mod write;
 
 use std::io;
@@ -78,6 +79,7 @@ pub use config::EmulatorConfig;
 pub use control::{Control, ControlError, Sowing, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall, TokenCalls};
+use keeping::Origin;
 pub use keeping::SnapshotError;
 pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
@@ -109,6 +111,14 @@ pub enum EmulatorError {
     /// The time zone is unknown.
     #[error("`{0}` is not a time zone: use an IANA name such as `Europe/Berlin`")]
     TimeZone(String),
+    /// More is asked for than an account can be made of.
+    #[error("An account has at most {most} {setting}")]
+    TooLarge {
+        /// What is too much.
+        setting: &'static str,
+        /// How much there can be.
+        most: u64,
+    },
     /// The snapshot to go on from does not parse or does not fit.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -138,6 +148,9 @@ impl Emulator {
     /// Listens on 127.0.0.1 and serves in the background of the runtime.
     pub async fn start(config: EmulatorConfig) -> Result<Self, EmulatorError> {
         let time_zone = time_zone(&config)?;
+        if let Some((setting, most)) = Origin::of(&config).too_large() {
+            return Err(EmulatorError::TooLarge { setting, most });
+        }
         let bind_error = |source| EmulatorError::Bind { port: config.port, source };
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(bind_error)?;
         let port = listener.local_addr().map_err(bind_error)?.port();

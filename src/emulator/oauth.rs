@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use super::clock;
 use super::tokens::{Known, OAuthApp, Standing, TokenKind, Tokens, with_oauth};
 
 /// How long a code can be exchanged. HubSpot does not tell; short is unkind.
@@ -259,7 +260,7 @@ impl Tokens {
         kind: TokenKind,
         now: i64,
     ) -> Issued {
-        let lifetime = self.rules.token_lifetime.as_millis() as i64;
+        let lifetime = clock::millis(self.rules.token_lifetime);
         let known = Known {
             kind,
             scopes: standing.scopes,

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
@@ -37,10 +38,15 @@ pub(crate) fn respond(reply: Reply) -> Response<Body> {
 
 /// Promises the whole body, sends half of it, and closes.
 fn truncated(reply: Reply) -> Response<Body> {
-    let half = reply.body.slice(..reply.body.len() / 2);
-    let frames = [Ok(Frame::data(half)), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
-    let mut response =
-        with_head(&reply, StreamBody::new(futures::stream::iter(frames)).boxed_unsync());
+    let half = Frame::data(reply.body.slice(..reply.body.len() / 2));
+    let broken = futures::stream::once(async {
+        // What is not on its way when the body fails never goes out: without
+        // a pause here, not even the head would.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    });
+    let frames = futures::stream::iter([Ok(half)]).chain(broken);
+    let mut response = with_head(&reply, StreamBody::new(frames).boxed_unsync());
     response.headers_mut().insert(CONTENT_LENGTH, reply.body.len().into());
     response
 }

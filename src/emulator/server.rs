@@ -198,12 +198,10 @@ async fn act(
             return Some(Err(Refusal::missing_scopes(scopes).into()));
         }
         Some(FaultAction::Locked) => {
-            return Some(Err(Refusal::new(423, "The resource is locked").into()));
+            return Some(Err(refused(423, None, None)));
         }
         Some(FaultAction::Migrating { retry_after }) => {
-            let mut refusal = Refusal::new(477, "The account is being migrated");
-            refusal.headers.push(("Retry-After", retry_after.to_string()));
-            return Some(Err(refusal.into()));
+            return Some(Err(refused(477, None, Some(*retry_after))));
         }
         Some(FaultAction::Drop) => return None,
         Some(FaultAction::Answer { status, body, content_type }) => {

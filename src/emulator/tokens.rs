@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::clock;
 use super::errors::{Refusal, Refused};
 use super::moment;
 use super::oauth::Code;
@@ -324,7 +325,7 @@ impl Tokens {
 
     /// Adds a token, or changes what is known of it.
     pub(crate) fn declare(&mut self, declared: DeclaredToken, now: i64) {
-        let lifetime = declared.lifetime.map(|lifetime| lifetime.as_millis() as i64);
+        let lifetime = declared.lifetime.map(clock::millis);
         // Private apps and service keys need not ask for `oauth`; an OAuth app
         // may lack it.
         let scopes = declared.scopes.as_deref().map(|scopes| match declared.kind {

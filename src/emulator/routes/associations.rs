@@ -70,7 +70,7 @@ pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
     let to = type_of(account, call.name(2))?;
     let id =
         account.live_id(from, call.name(1)).ok_or_else(|| Refusal::not_found(call.json_wanted))?;
-    let limit = call.query_number("limit")?.unwrap_or(PAGE as u64).clamp(1, PAGE as u64);
+    let limit = call.query_limit(PAGE as u64, PAGE as u64)?;
     let after = call.query_number("after")?.unwrap_or(0);
     let associates = account.associates(from, id, to);
     let (page, next) = page(account, from, to, &associates, after, limit as usize);
@@ -193,7 +193,7 @@ pub(super) fn pair_default(account: &mut Account, call: &Call) -> Answer {
 pub(super) fn pair_create(account: &mut Account, call: &Call) -> Answer {
     check_permission(account, call)?;
     let (from, id, to, other) = pair_of_path(account, call)?;
-    let kinds: Vec<KindRequest> = call.json()?;
+    let kinds: Vec<KindRequest> = call.json_objects()?;
     let kinds: Vec<u32> = kinds.iter().map(|kind| kind.association_type_id).collect();
     check_kinds(account, (from, id, to, other), &kinds).map_err(Refusal::invalid)?;
     account.associate(from, id, to, other, &kinds);

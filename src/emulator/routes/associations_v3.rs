@@ -58,7 +58,7 @@ pub(super) fn of_record(account: &Account, call: &Call) -> Answer {
     let (from, to) = (type_of(account, call.name(0))?, type_of(account, call.name(2))?);
     let id =
         account.live_id(from, call.name(1)).ok_or_else(|| Refusal::not_found(call.json_wanted))?;
-    let limit = call.query_number("limit")?.unwrap_or(PAGE as u64).clamp(1, LARGEST_PAGE);
+    let limit = call.query_limit(PAGE as u64, LARGEST_PAGE)?;
     let after = match call.query("after") {
         Some(after) => cursor_id(&after)?,
         None => 0,

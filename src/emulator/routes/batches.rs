@@ -14,7 +14,7 @@ use super::objects::{CreateRequest, Reference, echo, history_slots, select};
 use super::{Batch, batch_status, type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
-use crate::emulator::call::{Answer, Call, Reply, Text};
+use crate::emulator::call::{Answer, Call, Reply, Text, objects, plain_values};
 use crate::emulator::errors::{Refusal, Refused};
 use crate::emulator::paths::Edition;
 use crate::emulator::record::{Source, View};
@@ -31,6 +31,7 @@ pub(super) fn read(account: &Account, call: &Call) -> Answer {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Request {
+        #[serde(deserialize_with = "objects")]
         inputs: Vec<Reference>,
         #[serde(default)]
         properties: Vec<String>,
@@ -183,6 +184,7 @@ struct WriteRequest {
     id: Text,
     #[serde(default)]
     id_property: Option<String>,
+    #[serde(deserialize_with = "plain_values")]
     properties: Map<String, Value>,
     #[serde(default)]
     object_write_trace_id: Option<Text>,
@@ -290,10 +292,13 @@ fn write_batch(
     check_distinct(&request.inputs)?;
     check_one_key(&request.inputs)?;
     let all_traced = request.inputs.iter().all(|input| input.object_write_trace_id.is_some());
-    if !all_traced {
-        let mut claims = Claims::default();
-        for input in &request.inputs {
-            match plan(account, at, input)? {
+    // What refuses the whole batch does so before anything is written, with
+    // trace ids too.
+    let mut claims = Claims::default();
+    for input in &request.inputs {
+        let step = plan(account, at, input)?;
+        if !all_traced {
+            match step {
                 Step::Faulty(fault) => return Err(fault.refusal(account, at).into()),
                 Step::Update(id, checked) => claims.add(account, at, id, &checked.draft)?,
                 Step::Create(checked) => claims.add(account, at, 0, &checked.draft)?,

@@ -132,7 +132,8 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     if call.query("sort").is_none_or(|sort| !sort.eq_ignore_ascii_case("occurredAt")) {
         found.reverse();
     }
-    let limit = call.query_number("limit")?.unwrap_or(PAGE).max(1) as usize;
+    // How many are the most is not known.
+    let limit = call.query_limit(PAGE, u64::MAX)? as usize;
     let from = match call.query("after") {
         Some(after) => cursor_place(&after)?,
         None => 0,
@@ -140,7 +141,7 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     let shown = found.iter().skip(from).take(limit);
     let results: Vec<Value> = shown.map(|event| event_json(account, event)).collect();
     let mut body = json!({"results": results});
-    if from + limit < found.len() {
+    if from.saturating_add(limit) < found.len() {
         let after = cursor(from + limit);
         let link = format!("https://api.hubapi.com/events/v3/events?after={after}");
         body["paging"] = json!({"next": {"after": after, "link": link}});

@@ -421,7 +421,7 @@ pub(super) fn remove_all(account: &mut Account, call: &Call) -> Answer {
 
 /// A bare array of ids; anything else is refused in the parser's words.
 fn bare_ids(call: &Call) -> Result<Vec<Text>, Refused> {
-    call.json().map_err(|_| {
+    call.json_texts().map_err(|_| {
         let message = "Invalid input JSON on line 1, column 2: Cannot deserialize value of type \
                        `java.lang.String` from Object value (token `JsonToken.START_OBJECT`)";
         Refused::from(Refusal::new(400, message))

@@ -18,11 +18,12 @@ mod webhooks;
 
 pub(crate) use objects::NewAssociation;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use super::account::Account;
 use super::associations::TypeAt;
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, objects};
 use super::errors::{Refusal, Refused};
 use super::paths::{Edition, Endpoint};
 use super::shared::Shared;
@@ -188,9 +189,35 @@ impl Shared {
         self.account.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account, to be changed.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Account> {
-        self.account.write().unwrap_or_else(PoisonError::into_inner)
+    /// The account, to be changed; until it is let go its clock stands still.
+    pub(crate) fn write(&self) -> Writing<'_> {
+        let mut account = self.account.write().unwrap_or_else(PoisonError::into_inner);
+        account.clock.pin();
+        Writing(account)
+    }
+}
+
+/// The account while it is changed: all that a call does happens at one
+/// moment, be it a record's birth, its first values or the events of both.
+pub(crate) struct Writing<'a>(RwLockWriteGuard<'a, Account>);
+
+impl Deref for Writing<'_> {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.0
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut Account {
+        &mut self.0
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.clock.unpin();
     }
 }
 
@@ -225,6 +252,8 @@ fn batch_status(account: &Account, call: &Call, full: u16, failed: bool) -> u16 
 
 /// The body of a batch: any shape of input.
 #[derive(serde::Deserialize)]
+#[serde(bound = "T: serde::de::DeserializeOwned")]
 struct Batch<T> {
+    #[serde(deserialize_with = "objects")]
     inputs: Vec<T>,
 }

@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::form_urlencoded::{self, Serializer};
 
 use super::associations::check_permission;
 use super::{type_of, type_to_write};
 use crate::emulator::account::Account;
 use crate::emulator::associations::TypeAt;
-use crate::emulator::call::{Answer, Call, Reply, Text};
+use crate::emulator::call::{Answer, Call, Reply, Text, plain_values};
 use crate::emulator::computed::ECHOED;
 use crate::emulator::errors::{Refusal, Refused};
 use crate::emulator::moment;
@@ -46,7 +47,7 @@ pub(super) fn list(account: &Account, call: &Call) -> Answer {
     account.push_records(at, page, &shown, &mut out);
     out.push(']');
     if last > 0 && views.next().is_some() {
-        push_next(&mut out, &account.tables[at].object_type.plural, limit, last + 1);
+        push_next(&mut out, &account.tables[at].object_type.plural, call, last + 1);
     }
     out.push('}');
     Ok(Reply::raw(200, out))
@@ -58,10 +59,23 @@ fn page_size(call: &Call, shown: &Shown) -> Result<u64, Refused> {
 }
 
 /// The cursor is the last id plus one; the link shows an inner path that
-/// nobody should follow (both observed).
-fn push_next(out: &mut String, plural: &str, limit: u64, after: u64) {
+/// nobody should follow, and echoes the query, known keys or not (all
+/// observed).
+fn push_next(out: &mut String, plural: &str, call: &Call, after: u64) {
+    let cursor = after.to_string();
+    let mut query = Serializer::new(String::new());
+    let mut placed = false;
+    for (name, value) in form_urlencoded::parse(call.query.as_bytes()) {
+        let is_cursor = name == "after";
+        placed |= is_cursor;
+        query.append_pair(&name, if is_cursor { &cursor } else { &value });
+    }
+    if !placed {
+        query.append_pair("after", &cursor);
+    }
+    let query = query.finish();
     out.push_str(&format!(
-        ",\"paging\":{{\"next\":{{\"after\":\"{after}\",\"link\":\"https://api.hubapi.com/crm/objects/v3/{plural}?offset_param=after&limit={limit}&after={after}\"}}}}"
+        ",\"paging\":{{\"next\":{{\"after\":\"{after}\",\"link\":\"https://api.hubapi.com/crm/objects/v3/{plural}?{query}\"}}}}"
     ));
 }
 
@@ -108,6 +122,7 @@ pub(super) fn search(account: &Account, call: &Call) -> Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CreateRequest {
+    #[serde(deserialize_with = "plain_values")]
     pub(super) properties: Map<String, Value>,
     #[serde(default)]
     pub(super) associations: Option<Vec<NewAssociation>>,
@@ -164,6 +179,7 @@ pub(super) fn create(account: &mut Account, call: &Call) -> Answer {
 pub(super) fn update(account: &mut Account, call: &Call) -> Answer {
     #[derive(Deserialize)]
     struct Request {
+        #[serde(deserialize_with = "plain_values")]
         properties: Map<String, Value>,
     }
     let at = type_to_write(account, call.name(0))?;

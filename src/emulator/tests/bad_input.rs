@@ -37,6 +37,32 @@ fn assert_refused(got: &Got, status: u16, said: &str) {
 }
 
 #[tokio::test]
+async fn an_array_is_no_object_and_a_list_no_value() {
+    let probe = Probe::quiet().await;
+    let id = probe.emulator.control().create_record("contacts", &Values::new()).ok();
+    let id = id.unwrap_or(51_854_900_036);
+    let batch = |what: &str| format!("{CONTACTS}/batch/{what}");
+    let cases = [
+        (format!("{CONTACTS}/search"), json!([])),
+        (format!("{CONTACTS}/merge"), json!(["1", "2"])),
+        (batch("archive"), json!([[[id.to_string()]]])),
+        (batch("archive"), json!({"inputs": [[id.to_string()]]})),
+        (batch("read"), json!({"inputs": [[id.to_string()]]})),
+        (CONTACTS.to_owned(), json!({"properties": {"jobtitle": ["a", "b"]}})),
+        (CONTACTS.to_owned(), json!({"properties": {"jobtitle": {"value": "a"}}})),
+        (batch("create"), json!({"inputs": [{"properties": {"jobtitle": ["a"]}}]})),
+        (batch("update"), json!({"inputs": [{"id": id, "properties": {"jobtitle": [1]}}]})),
+    ];
+    for (path, body) in cases {
+        let got = probe.post(&path, body.clone()).await;
+        assert_refused(&got, 400, "Cannot deserialize value of type");
+        assert_eq!(got.json()["category"], serde_json::Value::Null, "{path} {body}");
+    }
+    let got = probe.get(&format!("{CONTACTS}/{id}")).await;
+    assert_eq!(got.status, 200, "nothing was archived");
+}
+
+#[tokio::test]
 async fn bodies_must_be_json_and_say_so() {
     let probe = Probe::quiet().await;
     let body = |mail: &str| json!({"properties": {"email": mail}}).to_string().into_bytes();
@@ -100,6 +126,14 @@ async fn absurd_limits_and_cursors_are_400() {
         }
         let end = probe.get(&format!("{path}?after=18446744073709551615")).await.json();
         assert_eq!((&end["results"], end.get("paging")), (&json!([]), None));
+    }
+    let id = probe.some_contact().await;
+    for version in ["v3", "v4"] {
+        let path = format!("/crm/{version}/objects/contacts/{id}/associations/companies");
+        for limit in ["0", "-1", "501", "ten"] {
+            assert_refused(&probe.get(&format!("{path}?limit={limit}")).await, 400, "limit");
+        }
+        assert_eq!(probe.get(&format!("{path}?limit=500")).await.status, 200);
     }
     let search = format!("{CONTACTS}/search");
     for body in [

@@ -57,6 +57,19 @@ async fn a_hundred_inputs_are_the_most() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_refused_as_a_whole_writes_nothing() {
+    let probe = Probe::quiet().await;
+    let id = probe.some_contact().await.to_string();
+    let input =
+        |id: &str| json!({"id": id, "objectWriteTraceId": id, "properties": {"jobtitle": "Half"}});
+    let inputs = json!({"inputs": [input(&id), input("12345")]});
+    let got = probe.post("/crm/v3/objects/contacts/batch/upsert", inputs).await;
+    assert_eq!(got.status, 400, "{}", got.text);
+    let path = format!("/crm/v3/objects/contacts/{id}?properties=jobtitle");
+    assert_ne!(probe.get(&path).await.json()["properties"]["jobtitle"], "Half");
+}
+
+#[tokio::test]
 async fn without_trace_ids_one_bad_input_sinks_the_batch() {
     let probe = Probe::quiet().await;
     let bad = json!({"properties": {"email": "b@new.example", "missing": "1"}});

@@ -26,6 +26,9 @@ async fn events_are_sent_and_read_back() {
     let first = probe.get(&format!("{path}&limit=1")).await.json();
     let after = first["paging"]["next"]["after"].as_str().expect("more");
     assert!(after.contains("%3D"), "encoded already: {after}");
+    let rest = probe.get(&format!("{path}&limit={}&after={after}", u64::MAX)).await;
+    assert_eq!(rest.json()["results"].as_array().map(Vec::len), Some(1));
+    assert_eq!(probe.get(&format!("{path}&limit=0")).await.status, 400);
     let second = probe.get(&format!("{path}&limit=1&after={after}")).await.json();
     assert_eq!(second["results"][0]["occurredAt"], "2026-05-01T10:00:00.000Z");
     assert!(second.get("paging").is_none());

@@ -1,6 +1,8 @@
 //! Faults on order.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::super::{Fault, FaultAction};
 use super::*;
@@ -54,6 +56,33 @@ async fn connections_are_dropped_before_or_after_the_deed() {
 async fn a_truncated_body_breaks_off() {
     let (got, applied) = patch_under(FaultAction::Truncate).await;
     assert!(got.is_err() && applied);
+}
+
+/// A client that takes the answer's head must get it: a connection that only
+/// closes is another fault.
+#[tokio::test]
+async fn a_truncated_body_comes_with_its_head_and_half_of_what_that_promises() {
+    let probe = Probe::quiet().await;
+    for limit in [1, 100] {
+        probe.control().add_fault(fault("*", FaultAction::Truncate));
+        let head = format!(
+            "GET /crm/v3/objects/contacts?limit={limit} HTTP/1.1\r\nHost: x\r\n\
+             Authorization: Bearer test\r\n\r\n"
+        );
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", probe.emulator.port())).await.expect("a socket");
+        stream.write_all(head.as_bytes()).await.expect("a call");
+        let mut told = Vec::new();
+        // The end may come as a reset.
+        let _ = stream.read_to_end(&mut told).await;
+        let told = String::from_utf8_lossy(&told);
+        let (head, body) = told.split_once("\r\n\r\n").expect("a head");
+        let head = head.to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let promised = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let promised: usize = promised.and_then(|text| text.parse().ok()).expect("a length");
+        assert_eq!(body.len(), promised / 2);
+    }
 }
 
 #[tokio::test]

@@ -349,6 +349,21 @@ async fn a_refresh_may_answer_the_same_refresh_token_or_another() {
 }
 
 #[tokio::test]
+async fn a_token_may_live_for_any_time_that_can_be_said() {
+    let shop = Shop::with_app().await;
+    let (_, refresh_token) = shop.install().await;
+    for lifetime in [i64::MAX as u64, u64::MAX] {
+        let tokens = json!([{"token": "declared", "lifetime_ms": lifetime}]);
+        let order = json!({"token_lifetime_ms": lifetime, "tokens": tokens});
+        assert_eq!(shop.probe.post("/_emulator/credentials", order).await.status, 200);
+        let token = text(&shop.refresh(&refresh_token).await.json(), "access_token");
+        for token in [token.as_str(), "declared"] {
+            assert_eq!(shop.call("GET", "/crm/v3/objects/contacts", token).await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_bad_refresh_token_is_told_in_the_words_of_the_edition() {
     let shop = Shop::with_app().await;
     let got = shop.refresh("na1-nothing").await;

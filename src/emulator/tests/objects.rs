@@ -529,3 +529,21 @@ async fn lists_take_members_and_page_with_encoded_cursors() {
         "ListError.LIST_ID_DOES_NOT_EXIST"
     );
 }
+
+#[tokio::test]
+async fn the_link_echoes_the_query_and_moves_the_cursor() {
+    let probe = Probe::quiet().await;
+    let link = async |query: &str| {
+        let page = probe.get(&format!("/crm/v3/objects/contacts?{query}")).await.json();
+        let next = page["paging"]["next"].clone();
+        let after = next["after"].as_str().expect("a cursor").to_owned();
+        (next["link"].as_str().expect("a link").to_owned(), after)
+    };
+    let base = "https://api.hubapi.com/crm/objects/v3/contacts?";
+    let (told, after) = link("properties=email,city&limit=2&offset_param=after").await;
+    let query = "properties=email%2Ccity&limit=2&offset_param=after";
+    assert_eq!(told, format!("{base}{query}&after={after}"));
+    let (told, next) = link(&format!("limit=2&after={after}&unheard=of%20it")).await;
+    assert_ne!(next, after);
+    assert_eq!(told, format!("{base}limit=2&after={next}&unheard=of+it"));
+}

@@ -41,9 +41,9 @@ async fn a_property_is_made_used_archived_and_made_again() {
 
 #[tokio::test]
 async fn a_new_property_takes_a_moment() {
-    let probe =
-        Probe::start(EmulatorConfig { property_lag: Duration::from_millis(500), ..quiet() }).await;
-    probe.control().stop_clock(true);
+    let probe = Probe::quiet().await;
+    let order = json!({"stopped": true, "property_lag_ms": 500});
+    assert_eq!(probe.post("/_emulator/clock", order).await.json()["property_lag_ms"], 500);
     let id = probe.some_contact().await;
     probe.post("/crm/v3/properties/contacts", number("slow_one")).await;
     let path = format!("/crm/v3/objects/contacts/{id}");

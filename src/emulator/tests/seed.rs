@@ -25,6 +25,17 @@ fn account(contacts: u64, extra_properties: usize) -> Account {
     Account::new(&config, Tz::UTC)
 }
 
+#[tokio::test]
+async fn no_account_is_larger_than_ids_can_count() {
+    for (config, told) in [
+        (EmulatorConfig { contacts: 5_000_000_000, ..quiet() }, "at most 100000000 contacts"),
+        (EmulatorConfig { extra_properties: 70_000, ..quiet() }, "at most 10000 properties"),
+    ] {
+        let error = Emulator::start(config).await.expect_err("too much");
+        assert!(error.to_string().ends_with(told), "{error}");
+    }
+}
+
 fn views<'a>(account: &'a Account, plural: &str) -> Vec<View<'a>> {
     let at = account.type_at(plural).expect("a type");
     account.tables[at].walk(0).collect()

@@ -1,6 +1,39 @@
 //! Which events a change makes, and what they look like.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
+
+/// While the clock runs, of which the other tests see nothing.
+#[tokio::test]
+async fn what_happens_at_once_has_one_moment_on_a_running_clock() {
+    let subscriptions = vec![on("contact.creation"), on("contact.propertyChange")];
+    let (probe, receiver) = hearing(subscriptions).await;
+    let control = probe.control();
+    control.stop_clock(false);
+    control.pause_webhooks(true);
+    let names = ["firstname", "lastname", "jobtitle", "city", "state", "zip", "phone", "website"];
+    let all: Values = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    for _ in 0..500 {
+        control.create_record("contacts", &all).expect("a record");
+    }
+    control.pause_webhooks(false);
+    control.flush_webhooks().await;
+    let mut moments: BTreeMap<u64, BTreeSet<i64>> = BTreeMap::new();
+    for event in receiver.events() {
+        let id = event["objectId"].as_u64().expect("an id");
+        moments.entry(id).or_default().insert(event["occurredAt"].as_i64().expect("a time"));
+    }
+    for (id, moments) in &mut moments {
+        let record = control.record("contacts", *id).expect("the record");
+        let entered = &record["properties"]["hs_v2_date_entered_current_stage"];
+        assert_eq!(record["created_at"], *entered);
+        let created = record["created_at"].as_str().and_then(crate::emulator::moment::parse);
+        moments.extend(created);
+    }
+    assert_eq!(moments.len(), 500);
+    assert!(moments.values().all(|moments| moments.len() == 1), "{moments:?}");
+}
 
 #[tokio::test]
 async fn a_creation_and_its_first_values_share_a_moment() {
