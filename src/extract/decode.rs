@@ -95,7 +95,7 @@ pub fn decode_page(
         .map_err(|source| ExtractError::Page {
             object: schema.object().to_string(),
             correlation_id: None,
-            source,
+            source: source.into(),
         })?;
     columns.finish(envelope)
 }

@@ -4,6 +4,31 @@ use datafusion::error::DataFusionError;
 use crate::hubspot;
 use crate::lake::LakeError;
 
+/// Where a decoder gave up. Its own words are not kept: they quote what it read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misread {
+    /// The text ends too early.
+    #[error("it breaks off")]
+    Truncated,
+    /// It is no JSON, or JSON of another shape.
+    #[error("it is not as expected at line {line}, column {column}")]
+    Shape {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+}
+
+impl From<serde_json::Error> for Misread {
+    fn from(error: serde_json::Error) -> Self {
+        match error.is_eof() {
+            true => Self::Truncated,
+            false => Self::Shape { line: error.line(), column: error.column() },
+        }
+    }
+}
+
 /// Why an extract stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
@@ -25,7 +50,7 @@ pub enum ExtractError {
         correlation_id: Option<String>,
         /// Where the JSON went wrong.
         #[source]
-        source: serde_json::Error,
+        source: Misread,
     },
     /// Search pages that are not in the order asked for cannot be walked.
     #[error(
@@ -112,4 +137,17 @@ pub(super) fn reading(what: &str) -> impl FnOnce(hubspot::Error) -> ExtractError
 pub(super) fn storing(what: &impl ToString) -> impl FnOnce(LakeError) -> ExtractError {
     let what = what.to_string();
     move |source| ExtractError::Lake { what, source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_s_words_are_not_kept() {
+        let error = serde_json::from_str::<Vec<u8>>(r#"["jane@example.com"]"#).expect_err("a text");
+        assert!(error.to_string().contains("jane"), "the decoder quotes: {error}");
+        let misread = Misread::from(error);
+        assert!(!format!("{misread} {misread:?}").contains("jane"), "{misread}");
+    }
 }

@@ -97,6 +97,12 @@ impl List {
         coverage
     }
 
+    /// Says that the list is not in the order of ids: what is committed as read
+    /// is no stretch of it.
+    fn unordered(&self) -> Cursor {
+        Cursor { app_id: format!("{}.unordered", self.cursor_id), value: 1 }
+    }
+
     /// What a commit in the middle says: which generation, how far.
     fn cursors(&self, coverage: &Coverage) -> Vec<Cursor> {
         let stretches = coverage.stretches().map(|(start, value)| {
@@ -148,6 +154,10 @@ async fn read(
     highest: &mut Option<i64>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
+    if sink.cursor(&list.unordered().app_id).is_some() {
+        seen.covered_before(&Coverage::default().gaps());
+        return read_in_one_walk(sync, source, list, seen, sink).await;
+    }
     let mut coverage = list.coverage(sink);
     let gaps = coverage.gaps();
     if gaps.is_empty() {
@@ -177,8 +187,11 @@ async fn read(
     }
     sink.report.interrupted =
         ended.is_none() && sync.stop.is_cancelled() && !coverage.gaps().is_empty();
+    let is_unordered = matches!(ended, Some(Ended::OutOfOrder { .. }));
     if ended.is_some() || sink.report.interrupted {
-        sink.commit(list.cursors(&coverage)).await?;
+        let mut cursors = list.cursors(&coverage);
+        cursors.extend(is_unordered.then(|| list.unordered()));
+        sink.commit(cursors).await?;
     }
     match ended {
         None => Ok(()),

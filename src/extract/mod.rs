@@ -35,7 +35,7 @@ pub use associations::{
 };
 pub use config::{AssociationSelection, Cadence, ExtractObjectConfig, PropertySelection};
 pub use decode::{Page, Unreadable, decode_page};
-pub use error::ExtractError;
+pub use error::{ExtractError, Misread};
 pub use history::{HistoryReport, HistorySync, PROPERTY_HISTORY, is_history_current, sync_history};
 pub use lists::{LIST_MEMBERSHIPS, ListsReport, are_memberships_current, sync_lists};
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};

@@ -114,8 +114,9 @@ impl PageSource {
     }
 
     /// Up to 100 records by id, with every property; those that are not there
-    /// are missing. Where an answer does not parse, its records are read again
-    /// in halves, until the one that spoils it stands alone.
+    /// are missing. Where an answer does not parse, or says that it lacks
+    /// records which may be there, they are read again in halves, until the one
+    /// that spoils it stands alone.
     ///
     /// # Errors
     /// A HubSpot failure.
@@ -147,7 +148,11 @@ impl PageSource {
             archived,
         };
         let read = self.client.batch_read(&self.object, &query).await;
-        self.decode(&read.map_err(reading(self.object.name()))?)
+        let body = read.map_err(reading(self.object.name()))?;
+        match body.refusal() {
+            Some(refusal) => Err(reading(self.object.name())(refusal)),
+            None => self.decode(&body),
+        }
     }
 
     /// Decodes a body into a page of this sync.

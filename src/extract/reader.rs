@@ -14,14 +14,16 @@
 //!
 //! That a list can be entered at any id is known from recordings, not from
 //! HubSpot's guide. So it is checked: a page whose ids do not ascend from where
-//! it was entered ends the reading with [`Ended::OutOfOrder`].
+//! it was entered, or whose cursor is no id past them, ends the reading with
+//! [`Ended::OutOfOrder`]. A list that counts its cursors would show no more than
+//! that: entered at an id, it seems to have come to its end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +77,7 @@ pub(super) enum Ended {
 /// A reading under way; it ends when this is dropped.
 pub(super) struct Reading {
     arrivals: mpsc::Receiver<Arrival>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
 }
 
 impl Reading {
@@ -88,12 +90,30 @@ impl Reading {
             let reader = Reader::new(walk, sender);
             stop.run_until_cancelled(reader.run()).await;
         });
-        Self { arrivals, _task: task }
+        Self { arrivals, task }
     }
 
     /// The next arrival; none once everything came or the reading was stopped.
+    ///
+    /// # Panics
+    /// Where the reading did: its end would look like the list's.
     pub(super) async fn next(&mut self) -> Option<Arrival> {
-        self.arrivals.recv().await
+        let arrival = self.arrivals.recv().await;
+        if arrival.is_none()
+            && let Some(Err(error)) = self.task.join_next().await
+        {
+            go_on_panicking(error);
+        }
+        arrival
+    }
+}
+
+/// Panics as the task did. False where it was aborted, together with the task
+/// that waits for it.
+fn go_on_panicking(error: JoinError) -> bool {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => false,
     }
 }
 
@@ -134,13 +154,19 @@ impl Stretch {
         Self { range, cursor }
     }
 
-    /// Whether the page may follow: ascending from where it was asked for.
-    fn is_in_order(&self, ids: &[i64]) -> bool {
+    /// Whether the page may follow: ascending from where it was asked for, and
+    /// to be continued past its last id.
+    fn is_in_order(&self, ids: &[i64], told: Option<&str>) -> bool {
+        let goes_on = told
+            .zip(ids.last())
+            .is_none_or(|(told, last)| told.parse::<i64>().is_ok_and(|told| told >= *last));
         let lowest = match self.cursor {
             Cursor::Id(id) => id,
             _ => self.range.next,
         };
-        ids.first().is_none_or(|first| *first >= lowest) && ids.is_sorted_by(|a, b| a < b)
+        goes_on
+            && ids.first().is_none_or(|first| *first >= lowest)
+            && ids.is_sorted_by(|a, b| a < b)
     }
 }
 
@@ -191,8 +217,7 @@ impl Reader {
             let taken = match done {
                 Ok(Done::Page(walk, fetched)) => self.take(walk, fetched).await,
                 Ok(Done::Extent(extent)) => self.take_extent(extent).await,
-                // Aborted together with this task, or a panic: nothing to add.
-                Err(_) => false,
+                Err(error) => go_on_panicking(error),
             };
             if !taken {
                 return;
@@ -250,7 +275,7 @@ impl Reader {
                 return true;
             }
         };
-        if !stretch.is_in_order(&fetched.ids) {
+        if !stretch.is_in_order(&fetched.ids, fetched.page.next.as_deref()) {
             self.ended.get_or_insert(Ended::OutOfOrder { at: stretch.range.next });
             return true;
         }
@@ -330,5 +355,22 @@ impl BudgetWatch {
             (self.since, self.waited) = (Instant::now(), waited);
         }
         self.busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "in the middle")]
+    async fn a_reading_that_panics_does_not_look_like_one_that_ended() {
+        let (sender, arrivals) = mpsc::channel(1);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            drop(sender);
+            panic!("in the middle");
+        });
+        Reading { arrivals, task }.next().await;
     }
 }

@@ -26,6 +26,8 @@ use crate::lake::Table;
 
 /// Ids a batch read takes.
 const BATCH: usize = 100;
+/// Rows that are marked together: they are in memory then, whole.
+const MARKED_AT_ONCE: usize = 10_000;
 
 /// The ids that lists have shown, a few bytes each.
 pub(super) struct Seen {
@@ -52,6 +54,8 @@ impl Seen {
     pub(super) fn note(&mut self, page: &Page) {
         if let Some(seen) = &mut self.ids {
             seen.extend(ids(page).iter().map(|id| *id as u64));
+            // One that nobody can read is there all the same.
+            seen.extend(page.unreadable.iter().map(|record| record.id as u64));
         }
     }
 
@@ -87,10 +91,13 @@ pub(super) async fn settle(
         }
     }
     sink.commit(Vec::new()).await?;
-    let Some(rows) = gone_rows(sink.table(), &gone, server_time, source.stamp).await? else {
-        return Ok(());
-    };
-    sink.mark(rows).await
+    for part in gone.chunks(MARKED_AT_ONCE) {
+        let rows = gone_rows(sink.table(), part, server_time, source.stamp).await?;
+        if let Some(rows) = rows {
+            sink.mark(rows).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ids of rows that say their record is live, though no list has shown it.

@@ -121,6 +121,11 @@ impl BatchError {
         }
     }
 
+    /// Whether it is about records that were archived, merged or never there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.category.as_deref() == Some("OBJECT_NOT_FOUND")
+    }
+
     /// The entry as the refusal of a whole call.
     pub(super) fn into_api_error(self, status: u16) -> ApiError {
         ApiError {

@@ -101,8 +101,8 @@ struct Page {
 
 #[derive(Deserialize)]
 struct WireReply {
-    #[serde(default, deserialize_with = "or_default")]
-    results: Vec<WireResult>,
+    #[serde(default)]
+    results: Option<Vec<WireResult>>,
     #[serde(default, deserialize_with = "or_default")]
     errors: Vec<Value>,
 }
@@ -142,11 +142,16 @@ struct WireType {
 }
 
 impl WireReply {
-    /// A record whose next page is the one just read would be read for ever.
+    /// Whether the answer tells of its inputs, and goes on: a record whose next
+    /// page is the one just read would be read for ever.
     fn check_progress(&self, inputs: &[Input]) -> Result<(), Problem> {
+        if self.results.is_none() && self.errors.is_empty() {
+            // `{}` and the like: it must not read as no associations.
+            return Err(Problem::Empty);
+        }
         let asked: BTreeMap<&str, Option<&str>> =
             inputs.iter().map(|input| (input.id.as_str(), input.after.as_deref())).collect();
-        let stuck = self.results.iter().any(|result| {
+        let stuck = self.results.iter().flatten().any(|result| {
             let next = result.paging.as_ref().and_then(Paging::next_cursor);
             next.is_some() && asked.get(result.from.id.to_string().as_str()) == Some(&next)
         });
@@ -160,7 +165,7 @@ impl WireReply {
             }
         }
         let mut page = Page { associations: Vec::new(), next: Vec::new() };
-        for result in self.results {
+        for result in self.results.into_iter().flatten() {
             let from = result.from.id;
             page.associations.extend(result.to.into_iter().flat_map(|to| to.into_all(from)));
             if let Some(after) = result.paging.and_then(Paging::cursor) {
@@ -251,5 +256,13 @@ mod tests {
         assert!(reply.check_progress(&[Input::new(RecordId(1), None)]).is_ok());
         let stuck = reply.check_progress(&[Input::new(RecordId(1), Some("7".into()))]);
         assert_eq!(stuck, Err(Problem::Circular));
+    }
+
+    #[test]
+    fn an_answer_that_tells_nothing_is_not_one_of_no_associations() {
+        for body in [json!({}), json!({"status": "COMPLETE"}), json!({"results": null})] {
+            let reply: WireReply = serde_json::from_value(body).expect("a reply");
+            assert_eq!(reply.check_progress(&[]), Err(Problem::Empty));
+        }
     }
 }

@@ -77,7 +77,8 @@ impl Client {
                 Ok((reply.status, wire))
             })
             .await?;
-        let refusal = reply.errors.iter().map(BatchError::from_wire).find(|error| !is_gone(error));
+        let refusal =
+            reply.errors.iter().map(BatchError::from_wire).find(|error| !error.is_not_found());
         if let Some(refusal) = refusal {
             let api = Box::new(refusal.into_api_error(status));
             let reason = Reason::Answered { api, retry_after: None };
@@ -85,11 +86,6 @@ impl Client {
         }
         Ok(reply.results.into_iter().flat_map(WireRecord::into_versions).collect())
     }
-}
-
-/// Records archived or merged since their ids were read.
-fn is_gone(error: &BatchError) -> bool {
-    error.category.as_deref() == Some("OBJECT_NOT_FOUND")
 }
 
 #[derive(Deserialize)]

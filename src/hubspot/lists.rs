@@ -121,7 +121,8 @@ impl Client {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ListsPage {
-    #[serde(default, deserialize_with = "or_default")]
+    /// Never absent: an answer that tells nothing would read as no lists.
+    #[serde(deserialize_with = "or_default")]
     lists: Vec<WireList>,
     #[serde(default, deserialize_with = "or_default")]
     has_more: bool,
@@ -190,6 +191,9 @@ mod tests {
         let stuck = json!({"lists": [], "hasMore": true, "offset": 0}).to_string();
         let (client, _) = scripted([answer(200, &stuck, &[])]);
         let error = client.lists().await.expect_err("going in circles");
+        assert_eq!(error.kind(), ErrorKind::BadResponse);
+        let (client, _) = scripted((0..9).map(|_| answer(200, "{}", &[])));
+        let error = client.lists().await.expect_err("an answer that tells nothing");
         assert_eq!(error.kind(), ErrorKind::BadResponse);
     }
 

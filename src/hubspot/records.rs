@@ -37,6 +37,26 @@ impl Body {
             },
         )
     }
+
+    /// Why a batch read left out a record that may well be there: a 207 can
+    /// say so beside its results. Records that are not there are no failure.
+    pub fn refusal(&self) -> Option<Error> {
+        #[derive(Deserialize)]
+        struct Errors {
+            #[serde(default, deserialize_with = "or_default")]
+            errors: Vec<Value>,
+        }
+        if self.status != 207 {
+            return None;
+        }
+        // A body that does not parse fails where its records are decoded.
+        let reply: Errors = serde_json::from_slice(&self.bytes).ok()?;
+        let refusal =
+            reply.errors.iter().map(BatchError::from_wire).find(|error| !error.is_not_found())?;
+        let mut api = refusal.into_api_error(self.status);
+        api.correlation_id.clone_from(&self.correlation_id);
+        Some(Error::new(Reason::Answered { api: Box::new(api), retry_after: None }))
+    }
 }
 
 /// One input of a batch write.

@@ -20,6 +20,11 @@ use super::upsert::copy_without;
 use super::writer::TableWriter;
 use super::{Cursor, LakeError, Table};
 
+/// How far ahead of ours the clocks may be that dated the files: the store's,
+/// and those of machines that wrote here before. Nothing is spared for being
+/// young, since whoever purges holds the lock.
+const CLOCK_SKEW_MILLIS: i64 = 30 * 24 * 60 * 60 * 1_000;
+
 /// When the table's past was last removed (ms since 1970 UTC).
 pub(super) const PURGED: &str = "hublake.purged";
 
@@ -82,11 +87,56 @@ async fn cut(
 /// Removes every version but the last.
 async fn forget(table: &Table) -> Result<usize, LakeError> {
     table.write_checkpoint().await?;
-    // A moment ahead, so that what was written in this very one goes too.
-    let cutoff = Utc::now().timestamp_millis() + 1_000;
+    let cutoff = Utc::now().timestamp_millis() + CLOCK_SKEW_MILLIS;
     let files = sweep(table, cutoff).await?;
     let log = table.delta().log_store();
     let cleaned = cleanup_expired_logs_for(table.version(), log.as_ref(), cutoff, None).await;
     cleaned.map_err(table.place().failed("removing its log"))?;
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, SystemTime};
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::super::testing::{Person, people, person_spec, stored_people};
+    use super::*;
+    use crate::lake::{Lake, LakeConfig};
+
+    fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { files_under(&path, found) } else { found.push(path) }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_because_the_store_s_clock_is_ahead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lake = Lake::open(&LakeConfig::default(), folder.path()).await.expect("a lake");
+        let mut table = lake.open_or_create(&person_spec()).await.expect("a table");
+        let rows = [Person::new(1, "Ada", 1), Person::new(2, "Bo", 1)];
+        table.append(&[people(&rows)], &[]).await.expect("appended");
+        let mut before = Vec::new();
+        files_under(folder.path(), &mut before);
+        before.retain(|path| path.components().any(|part| part.as_os_str() == "people"));
+        assert!(before.len() >= 3, "a file and its log: {before:?}");
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+        for path in &before {
+            let file = std::fs::File::options().write(true).open(path).expect("a file");
+            file.set_modified(in_an_hour).expect("a time");
+        }
+        let is_ada = |batch: &RecordBatch| -> BooleanArray {
+            let ids = batch.column(0).as_primitive::<Int64Type>();
+            ids.values().iter().map(|id| Some(*id == 1)).collect()
+        };
+        assert_eq!(table.purge(is_ada).await.expect("purged").rows, 1);
+        let left: Vec<_> = before.iter().filter(|path| path.exists()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(stored_people(&table).await.len(), 1);
+    }
 }

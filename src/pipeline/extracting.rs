@@ -257,7 +257,7 @@ pub async fn keep_unread(
             .iter()
             .map(|record| UnreadRecord {
                 id: record.id,
-                message: format!("HubSpot's answer does not parse: {}", record.problem),
+                message: format!("HubSpot's answer cannot be used: {}", record.problem),
                 correlation_id: record.correlation_id.clone(),
             })
             .collect();

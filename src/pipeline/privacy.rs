@@ -80,8 +80,10 @@ struct Person {
     ids: BTreeSet<i64>,
     /// Lower case.
     emails: BTreeSet<String>,
-    /// Columns of models that hold record ids of this type.
+    /// Columns of models and usage tables that hold record ids of this type.
     id_columns: BTreeSet<String>,
+    /// Such columns of models alone, whatever they are called.
+    match_columns: BTreeSet<String>,
 }
 
 impl Person {
@@ -95,7 +97,8 @@ impl Person {
             object: object.clone(),
             ids: ids.iter().copied().collect(),
             emails: BTreeSet::new(),
-            id_columns: id_columns(project, object),
+            id_columns: [format!("{}_id", object.singular()), "record_id".to_owned()].into(),
+            match_columns: match_columns(project, object),
         };
         let Some(mirror) = lake.table(&mirror_table(object)).await? else { return Ok(person) };
         for _ in 0..LONGEST_CHAIN {
@@ -158,7 +161,7 @@ impl Person {
         }
         let is_mirror = name.schema() == "hubspot";
         if !is_mirror {
-            for column in &self.id_columns {
+            for column in self.untyped_columns(name) {
                 mark(self.with_id(batch, column));
             }
             for field in batch.schema().fields() {
@@ -166,6 +169,18 @@ impl Person {
             }
         }
         about.into()
+    }
+
+    /// Columns of a table whose ids are of this type although no other column
+    /// says so. A system table always says: another type's record can bear the
+    /// same id.
+    fn untyped_columns(&self, name: &TableName) -> impl Iterator<Item = &String> {
+        let (general, own) = match name.schema() {
+            "system" => (None, None),
+            "" => (Some(&self.id_columns), Some(&self.match_columns)),
+            _ => (Some(&self.id_columns), None),
+        };
+        general.into_iter().chain(own).flatten()
     }
 
     fn with_id(&self, batch: &RecordBatch, column: &str) -> Vec<bool> {
@@ -201,7 +216,7 @@ impl Person {
             return true;
         }
         let Ok(serde_json::Value::Object(row)) = serde_json::from_str(text) else { return false };
-        self.id_columns.iter().any(|column| {
+        self.id_columns.iter().chain(&self.match_columns).any(|column| {
             let id = row.get(column).and_then(|id| match id {
                 serde_json::Value::String(text) => text.parse().ok(),
                 other => other.as_i64(),
@@ -211,17 +226,15 @@ impl Person {
     }
 }
 
-/// Names under which models carry the record ids of a type: `contact_id`, and
-/// whatever a write-back matches by.
-fn id_columns(project: &Project, object: &ObjectType) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> =
-        [format!("{}_id", object.singular()), "record_id".to_owned()].into();
+/// The columns by which write-backs match records of a type by id.
+fn match_columns(project: &Project, object: &ObjectType) -> BTreeSet<String> {
     let write_backs = project.pipelines.iter().flat_map(|pipeline| pipeline.write_back.values());
-    for write_back in write_backs.filter(|w| w.object_type().as_ref() == Ok(object)) {
-        let matched = &write_back.match_by;
-        names.extend((matched.key == MatchKey::RecordId).then(|| matched.column.clone()));
-    }
-    names
+    write_backs
+        .filter(|write_back| write_back.object_type().as_ref() == Ok(object))
+        .map(|write_back| &write_back.match_by)
+        .filter(|matched| matched.key == MatchKey::RecordId)
+        .map(|matched| matched.column.clone())
+        .collect()
 }
 
 fn address(text: &str) -> Option<String> {
@@ -250,4 +263,50 @@ fn texts(batch: &RecordBatch, column: &str) -> Option<Vec<Option<String>>> {
     let values = cast(batch.column_by_name(column)?, &DataType::Utf8).ok()?;
     let values = values.as_string::<i32>();
     Some(values.iter().map(|text| text.map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn person() -> Person {
+        Person {
+            object: ObjectType::CONTACTS,
+            ids: [7].into(),
+            emails: ["a@b.co".to_owned()].into(),
+            id_columns: ["contact_id".to_owned(), "record_id".to_owned()].into(),
+            match_columns: ["id".to_owned()].into(),
+        }
+    }
+
+    fn marked(name: &TableName, columns: [(&str, ArrayRef); 2]) -> Vec<bool> {
+        let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+        person().rows_of(name, &batch).values().iter().collect()
+    }
+
+    fn ids(ids: &[i64]) -> ArrayRef {
+        Arc::new(Int64Array::from(ids.to_vec()))
+    }
+
+    fn texts(texts: &[&str]) -> ArrayRef {
+        Arc::new(StringArray::from(texts.to_vec()))
+    }
+
+    #[test]
+    fn a_record_of_another_type_with_the_same_id_stays() {
+        let objects = texts(&["contacts", "companies", "contacts"]);
+        let columns = [("object", objects), ("record_id", ids(&[7, 7, 8]))];
+        assert_eq!(marked(&TableName::system("written"), columns), [true, false, false]);
+    }
+
+    #[test]
+    fn a_usage_table_s_own_ids_are_not_record_ids() {
+        let columns = || [("id", ids(&[7, 9])), ("who", texts(&["x", "a@b.co"]))];
+        assert_eq!(marked(&TableName::model("wanted"), columns()), [true, true]);
+        assert_eq!(marked(&TableName::usage("events"), columns()), [false, true]);
+    }
 }

@@ -168,13 +168,18 @@ pub(super) async fn write_back(
 ) -> Result<Vec<PlanSummary>, PipelineError> {
     let mut summaries = Vec::new();
     let ordered = in_order(pipeline);
+    // Before anything is written: mirrors take what HubSpot returns, and what
+    // hangs on them is behind from then on, by nothing but our own writes.
+    let mut gates = Vec::with_capacity(ordered.len());
+    for (name, _, object) in &ordered {
+        gates.push(gate(session, engine, stage, name, object).await?);
+    }
     catch_up(session, pipeline).await?;
-    for (name, config, object) in ordered {
+    for ((name, config, object), closed) in ordered.into_iter().zip(gates) {
         if session.stop.is_cancelled() {
             results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
             continue;
         }
-        let closed = gate(session, engine, stage, name, &object).await?;
         if let Some(reason) = closed {
             let sentence = format!("Write-back `{name}` did not run: {reason}");
             results.problem(Outcome::Failed, sentence);
