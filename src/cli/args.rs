@@ -276,8 +276,8 @@ pub(super) struct EmulatorArgs {
     /// Where to send webhooks of all that happens, on this machine, such as http://127.0.0.1:3000/hubspot
     #[arg(long, value_name = "URL")]
     pub(super) webhook_url: Option<WebhookApp>,
-    /// The client secret that webhooks are signed with
-    #[arg(long, value_name = "S", requires = "webhook_url")]
+    /// The client secret that webhooks are signed with, those of apps made by the webhooks API too
+    #[arg(long, value_name = "S")]
     pub(super) webhook_secret: Option<String>,
 }
 
@@ -368,7 +368,6 @@ mod tests {
             (&["--limit", "-5"], "`-5` is not a number from 1 to"),
             (&["--contacts", "50000001"], "is not a number from 0 to 50000000"),
             (&["--token", ""], "empty"),
-            (&["--webhook-secret", "s"], "--webhook-url"),
             (&["--webhook-url", "https://example.com"], "not on this machine"),
             (&["--tls-dir", "certificates"], "--tls"),
             (&["--latency", "-5ms"], "`-5ms` is not a latency"),

@@ -94,6 +94,11 @@ fn about(config: &EmulatorConfig) -> String {
         };
         lines.push(format!("Webhooks: to {}, signed with {signed}", app.target_url));
     }
+    if config.webhooks.is_none() && config.webhook_secret.is_some() {
+        lines.push(
+            "Webhooks: to nobody without `--webhook-url` or an app of the webhooks API".to_owned(),
+        );
+    }
     if let Some(file) = &config.record {
         lines.push(format!("Recording: to {}, at most 200 ms behind", file.display()));
     }
