@@ -114,6 +114,10 @@ fn print_tls(url: &str, ca_file: &Path) {
     eprintln!("It speaks TLS on the same port. To send a client of https://api.hubapi.com here:");
     eprintln!("  export HTTPS_PROXY={url}");
     eprintln!("  export REQUESTS_CA_BUNDLE={ca_file}   # Python's requests");
+    eprintln!("  export CURL_CA_BUNDLE={ca_file}       # curl");
     eprintln!("  export SSL_CERT_FILE={ca_file}        # OpenSSL, Go, Ruby, Python's ssl");
     eprintln!("  export NODE_EXTRA_CA_CERTS={ca_file}  # Node.js");
+    eprintln!(
+        "HubSpot's own clients do not heed HTTPS_PROXY: see the manual before using a real token"
+    );
 }
