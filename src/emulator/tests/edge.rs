@@ -205,3 +205,27 @@ async fn what_cannot_be_compared_is_told_apart() {
     let report = replay(&path).await.expect("a readable file");
     assert_eq!((report.same, report.is_empty()), (1, false), "{report:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_shutdown_does_not_wait_for_a_call_that_lasts() {
+    let probe = Probe::quiet().await;
+    let shared = probe.control().shared.clone();
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let account = shared.write();
+        taken.send(()).expect("the test waits");
+        let _ = is_done.recv();
+        drop(account);
+    });
+    is_taken.recv().expect("the account is taken");
+    let url = format!("{}/crm/v3/objects/contacts", probe.emulator.url());
+    let call = tokio::spawn(probe.client.get(url).bearer_auth("test").send());
+    let busy = probe.get("/_emulator/health").await.json()["busy"].clone();
+    let patience = Duration::from_secs(5);
+    let ended = tokio::time::timeout(patience, probe.emulator.shutdown()).await;
+    done.send(()).expect("the holder waits");
+    holder.join().expect("the holder ends");
+    assert!(busy == json!(true) && ended.is_ok());
+    let _ = call.await;
+}
