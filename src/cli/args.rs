@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::emulator::{DeclaredToken, Latency, OAuthApp};
+use crate::emulator::{DeclaredToken, Latency, OAuthApp, WebhookApp};
 
 /// Keeps a HubSpot account and a lakehouse in step, both ways
 #[derive(Debug, Parser)]
@@ -238,19 +238,19 @@ pub(super) struct EmulatorArgs {
     #[arg(long, default_value_t = 8117)]
     pub(super) port: u16,
     /// Contacts to seed
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = count, allow_negative_numbers = true)]
     pub(super) contacts: u64,
     /// Companies to seed
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = count, allow_negative_numbers = true)]
     pub(super) companies: u64,
     /// Deals to seed
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = count, allow_negative_numbers = true)]
     pub(super) deals: u64,
     /// Tickets to seed
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = count, allow_negative_numbers = true)]
     pub(super) tickets: u64,
     /// Notes, tasks, calls, meetings and emails to seed, together
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = count, allow_negative_numbers = true)]
     pub(super) activities: u64,
     /// Custom properties per object type, mostly empty
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -259,16 +259,16 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(super) seed: u64,
     /// How long answers take: 80ms, 20ms..2s, or p50=80ms,p95=300ms,p99=2s
-    #[arg(long, value_name = "TIME", default_value = "0ms")]
+    #[arg(long, value_name = "TIME", default_value = "0ms", allow_hyphen_values = true)]
     pub(super) latency: Latency,
     /// Calls allowed in any rolling ten seconds
-    #[arg(long, value_name = "CALLS", default_value_t = 190)]
+    #[arg(long, value_name = "CALLS", default_value_t = 190, value_parser = limit, allow_negative_numbers = true)]
     pub(super) limit: u32,
     /// Calls allowed a day
-    #[arg(long, value_name = "CALLS", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "CALLS", default_value_t = 1_000_000, value_parser = calls, allow_negative_numbers = true)]
     pub(super) daily_limit: u64,
     /// The only token accepted; any is when left out
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = token)]
     pub(super) token: Option<String>,
     /// A private app's token and all that it may do; may be repeated
     #[arg(long, value_name = "TOKEN[=SCOPE,…]")]
@@ -283,10 +283,10 @@ pub(super) struct EmulatorArgs {
     #[arg(long)]
     pub(super) approve_at_once: bool,
     /// How long tokens of OAuth live, such as 30s
-    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time, allow_hyphen_values = true)]
     pub(super) token_lifetime: Duration,
     /// How long search lags behind writes, such as 3s
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time, allow_hyphen_values = true)]
     pub(super) index_lag: Duration,
     /// Add every exchange to this file, one JSON object a line, secrets replaced
     #[arg(long, value_name = "FILE")]
@@ -295,14 +295,43 @@ pub(super) struct EmulatorArgs {
     #[arg(long)]
     pub(super) tls: bool,
     /// The folder of the certificates that `--tls` makes; clients must trust its ca.pem
-    #[arg(long, value_name = "DIR", default_value = "./hublake-emulator-tls")]
+    #[arg(long, value_name = "DIR", default_value = "./hublake-emulator-tls", requires = "tls")]
     pub(super) tls_dir: PathBuf,
     /// Where to send webhooks of all that happens, on this machine, such as http://127.0.0.1:3000/hubspot
     #[arg(long, value_name = "URL")]
-    pub(super) webhook_url: Option<String>,
-    /// The client secret that webhooks are signed with
+    pub(super) webhook_url: Option<WebhookApp>,
+    /// The client secret that webhooks are signed with, those of apps made by the webhooks API too
     #[arg(long, value_name = "S")]
     pub(super) webhook_secret: Option<String>,
+}
+
+/// Records of a kind in an account.
+fn count(text: &str) -> Result<u64, String> {
+    const MOST: u64 = 50_000_000;
+    let wrong = || format!("`{text}` is not a number from 0 to {MOST}");
+    text.parse().ok().filter(|count| *count <= MOST).ok_or_else(wrong)
+}
+
+/// Calls allowed; none would let nobody in.
+fn limit(text: &str) -> Result<u32, String> {
+    let wrong = || format!("`{text}` is not a number from 1 to {}", u32::MAX);
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(wrong)
+}
+
+fn calls(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number of calls"))
+}
+
+fn token(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("a token cannot be empty".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a time: use 30s, 5m or 500ms"))
 }
 
 /// What the emulator does instead of serving
@@ -354,5 +383,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_to_the_emulator_is_refused_in_words() {
+        for (given, said) in [
+            (&["--limit", "0"][..], "`0` is not a number from 1 to"),
+            (&["--limit", "-5"], "`-5` is not a number from 1 to"),
+            (&["--contacts", "50000001"], "is not a number from 0 to 50000000"),
+            (&["--token", ""], "empty"),
+            (&["--webhook-url", "https://example.com"], "not on this machine"),
+            (&["--tls-dir", "certificates"], "--tls"),
+            (&["--latency", "-5ms"], "`-5ms` is not a latency"),
+            (&["--latency", "2s..20ms"], "`2s..20ms` runs backwards"),
+            (&["--token-lifetime", "soon"], "`soon` is not a time: use 30s, 5m or 500ms"),
+        ] {
+            let words = ["hublake", "emulator"].iter().chain(given);
+            let error = Arguments::try_parse_from(words).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        let words = ["hublake", "emulator", "--tls", "--tls-dir", "certificates"];
+        assert!(Arguments::try_parse_from(words).is_ok());
     }
 }

@@ -32,6 +32,11 @@ pub(super) async fn run(args: &ReplayArgs, common: &Common) -> Result<Outcome, F
         (_, false) => output::text(&as_text(&reports))?,
         (_, true) => {}
     }
+    if reports.iter().all(ReplayReport::is_empty) {
+        let what = "Nothing could be compared: no line is an exchange with an API that the \
+                    emulator imitates";
+        return Err(Failure::new(Outcome::Failed, what));
+    }
     let different = reports.iter().any(ReplayReport::is_different);
     Ok(if different { Outcome::Failed } else { Outcome::Succeeded })
 }
@@ -59,7 +64,7 @@ fn as_text(reports: &[ReplayReport]) -> String {
                 Verdict::Same | Verdict::NotImitated => continue,
                 Verdict::Different { differences } => differences.join("; "),
                 Verdict::Contradictory { reason } => format!("contradicts itself: {reason}"),
-                Verdict::Unreadable { reason } => format!("cannot be read: {reason}"),
+                Verdict::Unreadable { reason } => reason.clone(),
             };
             let asked = format!("{} {} {what}", exchange.method, exchange.path);
             let _ = writeln!(out, "line {}: {}", exchange.line, asked.trim());
@@ -79,17 +84,36 @@ fn as_text(reports: &[ReplayReport]) -> String {
 fn table(report: &ReplayReport) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
-    table.set_header(["endpoint", "same", "different", "not imitated", "contradictory"]);
-    let mut row = |name: &str, counts: [usize; 4]| {
+    table.set_header([
+        "endpoint",
+        "same",
+        "different",
+        "not imitated",
+        "contradictory",
+        "unreadable",
+    ]);
+    let mut row = |name: &str, counts: [usize; 5]| {
         let shown = counts.map(|count| if count > 0 { count.to_string() } else { String::new() });
         table.add_row(std::iter::once(name.to_owned()).chain(shown));
     };
     for tally in report.by_endpoint() {
-        let counts = [tally.same, tally.different, tally.not_imitated, tally.contradictory];
+        let counts = [
+            tally.same,
+            tally.different,
+            tally.not_imitated,
+            tally.contradictory,
+            tally.unreadable,
+        ];
         row(&tally.endpoint, counts);
     }
-    let different = report.different + report.unreadable;
-    row("all", [report.same, different, report.not_imitated, report.contradictory]);
+    let sums = [
+        report.same,
+        report.different,
+        report.not_imitated,
+        report.contradictory,
+        report.unreadable,
+    ];
+    row("all", sums);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -119,7 +143,7 @@ no exchange
         let text = as_text(&reports);
         assert!(text.contains("owners.list"), "{text}");
         assert!(text.contains("line 2: GET /crm/v3/owners "), "{text}");
-        assert!(text.contains("line 4: cannot be read: "), "{text}");
+        assert!(text.contains("line 4: it is not JSON; "), "{text}");
         let json = as_json(&reports);
         assert_eq!((&json["same"], &json["different"]), (&json!(1), &json!(1)));
         assert_eq!((&json["not_imitated"], &json["unreadable"]), (&json!(1), &json!(1)));

@@ -6,7 +6,7 @@ mod credentials;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,12 +23,14 @@ use super::latency::Latency;
 use super::limits::Limits;
 use super::moment;
 use super::record::Source;
-use super::shared::Shared;
+use super::shared::{Shared, at_length};
 use super::table::Found;
 use super::webhooks::Hand;
 use super::write;
 
 mod edge;
+mod faults;
+mod index;
 mod seed;
 mod webhooks;
 
@@ -36,6 +38,11 @@ pub use seed::Sowing;
 
 /// Where control calls live.
 pub(crate) const PREFIX: &str = "/_emulator";
+
+const HEALTH: &str = "/_emulator/health";
+
+/// How often health looks whether the account is free, 5 ms apart.
+const HEALTH_TRIES: usize = 20;
 
 /// Why a control call did nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +57,24 @@ pub enum ControlError {
         object_type: String,
         /// The id.
         id: u64,
+    },
+    /// There is no such control call.
+    #[error("There is no control call `{path}`; under `/_emulator` there are: `{known}`")]
+    UnknownCall {
+        /// The path.
+        path: String,
+        /// The calls there are.
+        known: String,
+    },
+    /// The control call has other methods.
+    #[error("`{path}` does not take {method}: use `{taken}`")]
+    WrongMethod {
+        /// The method.
+        method: String,
+        /// The path.
+        path: String,
+        /// The methods it takes.
+        taken: String,
     },
     /// A value would be refused by HubSpot too.
     #[error("The account refuses the values: {0}")]
@@ -223,11 +248,16 @@ pub(crate) async fn answer(shared: &Shared, call: &Call) -> Reply {
     if (call.method.as_str(), call.path.as_str()) == ("POST", webhooks::FLUSH) {
         shared.flush_hooks().await;
     }
-    match serve(shared, call) {
+    let outcome = match call.path.trim_end_matches('/') == HEALTH {
+        true => Ok(health(shared).await),
+        false => at_length(|| serve(shared, call)),
+    };
+    match outcome {
         Ok(body) => Reply::json(200, &body),
         Err(error) => {
             let status = match error {
-                ControlError::NoRecord { .. } => 404,
+                ControlError::NoRecord { .. } | ControlError::UnknownCall { .. } => 404,
+                ControlError::WrongMethod { .. } => 405,
                 _ => 400,
             };
             let (body, _) = Refusal::new(status, error.to_string()).render(&call.correlation_id);
@@ -238,9 +268,10 @@ pub(crate) async fn answer(shared: &Shared, call: &Call) -> Reply {
 
 fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
     let path: Vec<&str> = call.path.trim_matches('/').split('/').skip(1).collect();
+    index::check(call, &path)?;
     let done = json!({"ok": true});
     match (call.method.as_str(), path.as_slice()) {
-        ("GET", ["health"]) => Ok(health(shared)),
+        ("GET", []) => Ok(index::index()),
         ("GET", ["record" | "records", of, id]) => describe(&shared.read(), of, number(id)?),
         ("POST", ["records", of]) => {
             let id = create(&mut shared.write(), of, &edit_request(call)?.properties)?;
@@ -274,15 +305,12 @@ fn serve(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         ("POST", ["snapshot", "restore"]) => restored(shared).map(|()| done),
         (_, ["clock"]) => clock_call(shared, call),
         (_, ["limits"]) => limits(shared, call),
-        (_, ["faults"]) => faults(shared, call),
+        (_, ["faults"]) => faults::faults(shared, call),
         ("GET" | "POST", ["seed"]) => seed::seed(shared, call),
         (_, ["rules"]) => rules::rules(shared, call),
         (_, ["webhooks", rest @ ..]) => webhooks::serve(shared, call, rest),
         (_, ["credentials"]) => credentials::credentials(shared, call),
-        ("GET", ["log"]) => {
-            let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
-            Ok(json!(shared.journal().since(since)))
-        }
+        ("GET", ["log"]) => Ok(json!(shared.journal().since(since(call)?))),
         ("DELETE", ["log"]) => {
             shared.journal().clear();
             Ok(done)
@@ -318,8 +346,24 @@ struct BulkRequest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MergeRequest {
+    #[serde(deserialize_with = "id")]
     primary: u64,
+    #[serde(deserialize_with = "id")]
     other: u64,
+}
+
+/// An id as answers have it, a text, or as a number.
+fn id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    number.ok_or_else(|| serde::de::Error::custom(format!("`{value}` is not an id")))
+}
+
+/// The number after which a list begins; from the start unless told.
+fn since(call: &Call) -> Result<u64, ControlError> {
+    let Some(since) = call.query("since") else { return Ok(0) };
+    let wrong = || ControlError::Malformed(format!("`since` is a number, not `{since}`"));
+    since.parse().map_err(|_| wrong())
 }
 
 fn edit_request(call: &Call) -> Result<EditRequest, ControlError> {
@@ -338,11 +382,36 @@ fn as_map(values: &Values) -> Map<String, Value> {
     values.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
 }
 
-fn health(shared: &Shared) -> Value {
-    let account = shared.read();
+/// Whether the emulator is up: answered, with less to tell, while somebody
+/// has the account for long.
+async fn health(shared: &Shared) -> Value {
+    for _ in 0..HEALTH_TRIES {
+        if let Some(health) = health_now(shared) {
+            return health;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    json!({
+        "status": "ok",
+        "busy": true,
+        "latency_ms": shared.latency().median().as_millis() as u64,
+    })
+}
+
+/// None while somebody has the account.
+fn health_now(shared: &Shared) -> Option<Value> {
+    match shared.account.try_read() {
+        Ok(account) => Some(health_of(shared, &account)),
+        Err(TryLockError::Poisoned(poisoned)) => Some(health_of(shared, &poisoned.into_inner())),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+fn health_of(shared: &Shared, account: &Account) -> Value {
     let changed: usize = account.tables.iter().map(|table| table.changed_count()).sum();
     json!({
         "status": "ok",
+        "busy": false,
         "portal_id": account.portal_id,
         "now": moment::exact(account.clock.now()),
         "changed_records": changed,
@@ -364,6 +433,9 @@ fn clock_call(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
     let mut account = shared.write();
     if call.method == "POST" {
         let request: Request = parse(call)?;
+        if request.advance_ms < 0 {
+            return Err(ControlError::Refused("The clock does not go back".to_owned()));
+        }
         if let Some(stopped) = request.stopped {
             account.clock.set_stopped(stopped);
         }
@@ -400,6 +472,9 @@ fn limits(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
         retry_after: Option<bool>,
         latency_ms: Option<u64>,
         latency: Option<Value>,
+        /// Told by `GET`; nobody can set it.
+        #[serde(rename = "used_today")]
+        _used_today: Option<Value>,
     }
     if call.method == "POST" {
         let request: Request = parse(call)?;
@@ -437,26 +512,6 @@ fn given<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
-}
-
-fn faults(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
-    match call.method.as_str() {
-        "POST" => {
-            let one_or_more: Value = parse(call)?;
-            let list = match one_or_more {
-                Value::Array(list) => list,
-                one => vec![one],
-            };
-            let parsed: Result<Vec<Fault>, String> =
-                list.into_iter().map(Fault::from_json).collect();
-            for fault in parsed.map_err(ControlError::Malformed)? {
-                shared.faults.add(fault);
-            }
-        }
-        "DELETE" => shared.faults.clear(),
-        _ => {}
-    }
-    Ok(json!({"faults": shared.faults.rules(), "held": shared.faults.held()}))
 }
 
 fn type_at(account: &Account, object_type: &str) -> Result<TypeAt, ControlError> {
@@ -574,6 +629,7 @@ fn restore(account: &mut Account, object_type: &str, id: u64) -> Result<(), Cont
             account.refresh_counts();
             Ok(())
         }
+        Found::Live(_) => Err(ControlError::Refused(format!("Record `{id}` is live already"))),
         _ => Err(ControlError::NoRecord { object_type: object_type.to_owned(), id }),
     }
 }

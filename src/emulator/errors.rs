@@ -20,6 +20,8 @@ pub(crate) enum Body {
         fields: Map<String, Value>,
     },
     Html(String),
+    /// Any other text.
+    Text(String),
     /// JSON as it stands.
     Verbatim(String),
 }
@@ -149,9 +151,15 @@ impl Refusal {
         }
     }
 
-    /// A body that somebody else wrote, as it stands.
+    /// A body that somebody else wrote, as it stands: a text as itself,
+    /// anything else as JSON.
     pub(crate) fn verbatim(status: u16, body: &Value) -> Self {
-        Self { status, body: Body::Verbatim(body.to_string()), headers: Vec::new() }
+        let body = match body {
+            Value::String(text) if text_kind(text) == HTML => Body::Html(text.clone()),
+            Value::String(text) => Body::Text(text.clone()),
+            body => Body::Verbatim(body.to_string()),
+        };
+        Self { status, body, headers: Vec::new() }
     }
 
     /// Whether it comes from before the counting of calls, and so tells
@@ -159,7 +167,7 @@ impl Refusal {
     pub(crate) fn is_uncounted(&self) -> bool {
         let missing_scopes = match &self.body {
             Body::Json { fields, .. } => fields.get("category") == Some(&json!("MISSING_SCOPES")),
-            Body::Html(_) | Body::Verbatim(_) => false,
+            Body::Html(_) | Body::Text(_) | Body::Verbatim(_) => false,
         };
         matches!(self.status, 401 | 429) || missing_scopes
     }
@@ -168,7 +176,7 @@ impl Refusal {
     pub(crate) fn message(&self) -> &str {
         match &self.body {
             Body::Json { message, .. } => message,
-            Body::Html(_) | Body::Verbatim(_) => "",
+            Body::Html(_) | Body::Text(_) | Body::Verbatim(_) => "",
         }
     }
 
@@ -224,7 +232,8 @@ impl Refusal {
     /// The bytes of the body and their content type.
     pub(crate) fn render(&self, correlation_id: &str) -> (Vec<u8>, &'static str) {
         match &self.body {
-            Body::Html(text) => (text.clone().into_bytes(), "text/html;charset=utf-8"),
+            Body::Html(text) => (text.clone().into_bytes(), HTML),
+            Body::Text(text) => (text.clone().into_bytes(), TEXT),
             Body::Verbatim(text) => (text.clone().into_bytes(), JSON),
             Body::Json { message, fields } => {
                 let mut body = json!({
@@ -261,6 +270,18 @@ fn gateway_words(status: u16) -> &'static str {
         530 => "Origin DNS error",
         _ => "",
     }
+}
+
+/// The content type of a page.
+const HTML: &str = "text/html;charset=utf-8";
+
+/// The content type of any other text.
+const TEXT: &str = "text/plain;charset=utf-8";
+
+/// The content type of a text that came without one. Nothing is what a broken
+/// gateway sends: a page.
+pub(crate) fn text_kind(text: &str) -> &'static str {
+    if text.is_empty() || text.trim_start().starts_with('<') { HTML } else { TEXT }
 }
 
 /// The content type of every JSON answer; recorded without a space.

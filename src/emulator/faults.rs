@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::wildcards::fits;
@@ -30,45 +30,6 @@ pub struct Fault {
 
 fn once() -> Option<u64> {
     Some(1)
-}
-
-/// What an order of a fault may say.
-const SAYABLE: [&str; 11] = [
-    "method",
-    "path",
-    "action",
-    "skip",
-    "times",
-    "status",
-    "body",
-    "retry_after",
-    "scopes",
-    "ms",
-    "content_type",
-];
-
-impl Fault {
-    /// Reads an order. What a misspelt one says would never happen, and its
-    /// test would pass: what cannot happen is refused.
-    pub(crate) fn from_json(order: Value) -> Result<Self, String> {
-        let unknown = |fields: &Map<String, Value>| {
-            fields.keys().find(|name| !SAYABLE.contains(&name.as_str())).cloned()
-        };
-        if let Some(name) = order.as_object().and_then(unknown) {
-            return Err(format!(
-                "unknown field `{name}`, expected one of `{}`",
-                SAYABLE.join("`, `")
-            ));
-        }
-        let mut fault: Self = serde_json::from_value(order).map_err(|error| error.to_string())?;
-        fault.method = fault.method.map(|method| method.to_ascii_uppercase());
-        match fault.action.status() {
-            Some(status) if !(200..=599).contains(&status) => {
-                Err(format!("`{status}` is no status of an answer: use one from 200 to 599"))
-            }
-            _ => Ok(fault),
-        }
-    }
 }
 
 /// What happens to a call.
@@ -148,19 +109,6 @@ pub enum FaultAction {
         #[serde(default)]
         body: Option<Value>,
     },
-}
-
-impl FaultAction {
-    /// The status that it answers, if it names one.
-    fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refuse { status, .. }
-            | Self::ApplyThen { status }
-            | Self::Answer { status, .. }
-            | Self::ApplyThenAnswer { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
 }
 
 /// A call that is being held.
@@ -329,8 +277,6 @@ impl Drop for Leave<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn refuse(path: &str, skip: u64, times: Option<u64>) -> Fault {
@@ -379,27 +325,6 @@ mod tests {
         assert!(!first.is_finished());
         faults.clear();
         first.await.expect("the first call ends");
-    }
-
-    #[test]
-    fn orders_that_would_never_happen_are_refused() {
-        let order = |more: Value| {
-            let mut order = json!({"path": "*", "action": "refuse", "status": 502});
-            more.as_object().into_iter().flatten().for_each(|(name, value)| {
-                order[name.as_str()] = value.clone();
-            });
-            Fault::from_json(order)
-        };
-        let lower = order(json!({"method": "post"})).expect("an order");
-        assert_eq!(lower.method.as_deref(), Some("POST"));
-        for status in [0, 99, 199, 600, 1_000] {
-            let told = order(json!({"status": status})).expect_err("no status");
-            assert!(told.contains("use one from 200 to 599"), "{told}");
-        }
-        let told = order(json!({"time": 3})).expect_err("no field");
-        assert!(told.starts_with("unknown field `time`"), "{told}");
-        assert!(order(json!({"action": "nope"})).is_err_and(|told| told.contains("`apply_then`")));
-        assert!(Fault::from_json(json!(["*"])).is_err());
     }
 
     #[test]

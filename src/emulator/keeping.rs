@@ -159,9 +159,10 @@ impl Origin {
     }
 
     /// A setting beyond what an account can be made of, and how far that goes:
-    /// records are counted in 32 bits, properties in 16.
+    /// records are counted in 32 bits, properties in 16,
+    /// and a machine has so much memory.
     pub(crate) fn too_large(&self) -> Option<(&'static str, u64)> {
-        const RECORDS: u64 = 100_000_000;
+        const RECORDS: u64 = 50_000_000;
         const PROPERTIES: u64 = 10_000;
         let sizes = [self.contacts, self.companies, self.deals, self.tickets, self.activities];
         let names = ["contacts", "companies", "deals", "tickets", "activities"];

@@ -25,8 +25,14 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Why a text or value tells no latency.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a latency: use `80ms`, `20ms..2s` or `p50=80ms,p95=300ms`")]
+#[error("{0}")]
 pub struct LatencyError(String);
+
+impl LatencyError {
+    fn of(text: &str) -> Self {
+        Self(format!("`{text}` is not a latency: use `80ms`, `20ms..2s` or `p50=80ms,p95=300ms`"))
+    }
+}
 
 impl Latency {
     /// No waiting.
@@ -48,7 +54,7 @@ impl Latency {
         let mut kept: Vec<(u32, Duration)> = Vec::new();
         for (percent, time) in points {
             if !(0.0..=100.0).contains(&percent) {
-                return Err(LatencyError(format!("p{percent}")));
+                return Err(LatencyError::of(&format!("p{percent}")));
             }
             kept.push(((percent * 1_000.0).round() as u32, time));
         }
@@ -56,7 +62,7 @@ impl Latency {
         let falling = kept.windows(2).any(|pair| pair[0].1 > pair[1].1 || pair[0].0 == pair[1].0);
         let endless = kept.iter().any(|(_, time)| *time > LONGEST);
         match falling || endless || kept.is_empty() {
-            true => Err(LatencyError(Self { points: kept }.to_string())),
+            true => Err(LatencyError::of(&Self { points: kept }.to_string())),
             false => Ok(Self { points: kept }),
         }
     }
@@ -89,7 +95,7 @@ impl Latency {
 
     /// From JSON: a text as above, milliseconds, or `{"p50_ms": 80, …}`.
     pub(crate) fn from_json(value: &Value) -> Result<Self, LatencyError> {
-        let wrong = || LatencyError(value.to_string());
+        let wrong = || LatencyError::of(&value.to_string());
         match value {
             Value::String(text) => text.parse(),
             Value::Number(number) => {
@@ -114,7 +120,11 @@ impl Latency {
             let name = format!("p{}_ms", f64::from(*share) / 1_000.0);
             (name, json!(time.as_millis() as u64))
         };
-        Value::Object(self.points.iter().map(point).collect::<Map<String, Value>>())
+        match self.points.as_slice() {
+            // What is told can be posted back.
+            [] => json!({"p50_ms": 0}),
+            points => Value::Object(points.iter().map(point).collect::<Map<String, Value>>()),
+        }
     }
 }
 
@@ -138,14 +148,17 @@ impl FromStr for Latency {
     type Err = LatencyError;
 
     fn from_str(text: &str) -> Result<Self, LatencyError> {
-        let wrong = || LatencyError(text.to_owned());
+        let wrong = || LatencyError::of(text);
         let time = |text: &str| humantime::parse_duration(text.trim()).map_err(|_| wrong());
         if let Some((least, most)) = text.split_once("..") {
             let (least, most) = (time(least)?, time(most)?);
-            return if least <= most && most <= LONGEST {
-                Ok(Self::between(least, most))
-            } else {
-                Err(wrong())
+            if least > most {
+                let why = format!("`{text}` runs backwards: put the shorter time first");
+                return Err(LatencyError(why));
+            }
+            return match most <= LONGEST {
+                true => Ok(Self::between(least, most)),
+                false => Err(wrong()),
             };
         }
         if !text.contains('=') {
@@ -200,7 +213,7 @@ mod tests {
         for text in [
             "",
             "80",
-            "2s..20ms",
+            "-5ms",
             "1s..3days",
             "p50",
             "p101=1s",
@@ -230,6 +243,12 @@ mod tests {
         ] {
             assert!(Latency::from_json(&wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_range_rises() {
+        let error = "2s..20ms".parse::<Latency>().expect_err("a mistake").to_string();
+        assert_eq!(error, "`2s..20ms` runs backwards: put the shorter time first");
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono_tz::Tz;
 use tokio::net::TcpListener;
@@ -79,7 +80,6 @@ pub use config::EmulatorConfig;
 pub use control::{Control, ControlError, Sowing, Values};
 pub use faults::{Fault, FaultAction, FaultState, HeldCall};
 pub use journal::{CallLog, LoggedCall, TokenCalls};
-use keeping::Origin;
 pub use keeping::SnapshotError;
 pub use latency::{Latency, LatencyError};
 pub use limits::Limits;
@@ -89,13 +89,17 @@ pub use rules::{ConditionalRule, Rules};
 pub use tls::TlsError;
 pub use tokens::{CredentialError, Credentials, DeclaredToken, OAuthApp, TokenKind};
 pub use webhooks::{
-    PendingWebhook, WebhookApp, WebhookDelivery, WebhookRules, WebhookSignatures,
-    WebhookSubscription,
+    PendingWebhook, SECRET as DEFAULT_WEBHOOK_SECRET, WebhookApp, WebhookDelivery, WebhookRules,
+    WebhookSignatures, WebhookSubscription,
 };
 
 use account::Account;
+use keeping::Origin;
 use recorder::Recorder;
 use shared::Shared;
+
+/// How long a shutdown waits.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why an emulator does not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +107,14 @@ pub enum EmulatorError {
     /// The port cannot be had.
     #[error("Cannot listen on 127.0.0.1:{port}: give another `--port`, or 0 for any free one")]
     Bind {
+        /// The port asked for.
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The port is not for everybody.
+    #[error("Ports below 1024, such as {port}, need root: give another `--port`, or start as root")]
+    Privileged {
         /// The port asked for.
         port: u16,
         /// What the system says.
@@ -151,7 +163,12 @@ impl Emulator {
         if let Some((setting, most)) = Origin::of(&config).too_large() {
             return Err(EmulatorError::TooLarge { setting, most });
         }
-        let bind_error = |source| EmulatorError::Bind { port: config.port, source };
+        let bind_error = |source: io::Error| match config.port {
+            port @ 1..1024 if source.kind() == io::ErrorKind::PermissionDenied => {
+                EmulatorError::Privileged { port, source }
+            }
+            port => EmulatorError::Bind { port, source },
+        };
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(bind_error)?;
         let port = listener.local_addr().map_err(bind_error)?.port();
         let mut shared = Shared::new(&config, time_zone);
@@ -203,13 +220,15 @@ impl Emulator {
         keeping::keep(&self.control.shared.read())
     }
 
-    /// Stops listening, cuts what is in flight, and waits until that is done.
+    /// Stops listening, cuts what is in flight, and waits until that is done,
+    /// but no longer than a second: what runs through a million records cannot
+    /// be cut.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         // A server that panicked has nothing left to stop; `Drop` flushes
         // what was recorded.
-        let _ = (&mut self.server).await;
-        let _ = (&mut self.courier).await;
+        let both = async { (&mut self.server).await.is_ok() && (&mut self.courier).await.is_ok() };
+        let _ = tokio::time::timeout(PATIENCE, both).await;
     }
 }
 

@@ -142,6 +142,13 @@ impl Tokens {
                  app's.",
             ));
         }
+        if let Some(scope) =
+            required.iter().chain(&optional).find(|scope| !super::scopes::exists(scope))
+        {
+            return Err(Unaskable::Shown(format!(
+                "Authorization failed because there is no scope '{scope}'."
+            )));
+        }
         if let Some(scope) = required.iter().find(|scope| self.lacks(scope)) {
             return Err(Unaskable::Shown(format!(
                 "The account does not have access to what the app requires: {scope}."

@@ -237,6 +237,14 @@ impl ObjectType {
         self.type_id == name
             || self.plural.eq_ignore_ascii_case(name)
             || (self.custom.is_none() && self.singular.eq_ignore_ascii_case(name))
+            || (self.custom.is_some() && self.has_short_name(name))
+    }
+
+    /// Whether a name is `p_licences` where the whole one is `p1234_licences`.
+    fn has_short_name(&self, name: &str) -> bool {
+        let own = self.plural.split_once('_').map(|(_, own)| own);
+        let short = name.strip_prefix("p_").or_else(|| name.strip_prefix("P_"));
+        own.zip(short).is_some_and(|(own, short)| own.eq_ignore_ascii_case(short))
     }
 
     /// The label for people: the account's own, or a name with a capital.

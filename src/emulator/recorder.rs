@@ -93,7 +93,13 @@ impl Asked {
 impl Recorder {
     /// Opens the file; exchanges go behind those already in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RecordError> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) if !folder.is_dir() => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "There is no such folder: make it first",
+            )),
+            _ => OpenOptions::new().create(true).append(true).open(path),
+        };
         let file = file.map_err(|source| RecordError::new(path, source))?;
         let out = BufWriter::with_capacity(256 * 1024, file);
         let state = Mutex::new(State { out, exchanges: 0, failure: None });

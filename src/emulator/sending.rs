@@ -36,13 +36,15 @@ pub(crate) fn respond(reply: Reply) -> Response<Body> {
     with_head(&reply, body)
 }
 
+/// How long half an answer has to get onto the wire: the head is held back
+/// until the body has something to wait for, and is lost if it breaks before.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
 /// Promises the whole body, sends half of it, and closes.
 fn truncated(reply: Reply) -> Response<Body> {
     let half = Frame::data(reply.body.slice(..reply.body.len() / 2));
     let broken = futures::stream::once(async {
-        // What is not on its way when the body fails never goes out: without
-        // a pause here, not even the head would.
-        tokio::task::yield_now().await;
+        tokio::time::sleep(ON_ITS_WAY).await;
         Err(io::Error::from(io::ErrorKind::ConnectionReset))
     });
     let frames = futures::stream::iter([Ok(half)]).chain(broken);

@@ -11,7 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
 use super::call::{Call, Reply};
-use super::errors::{Refusal, Refused};
+use super::errors::{self, Refusal, Refused};
 use super::faults::FaultAction;
 use super::intake;
 use super::journal::LoggedCall;
@@ -20,7 +20,7 @@ use super::oauth;
 use super::paths::{Endpoint, Route, route};
 use super::routes;
 use super::scopes;
-use super::shared::Shared;
+use super::shared::{Shared, at_length};
 
 /// What became of a call.
 pub(crate) struct Served {
@@ -205,7 +205,7 @@ async fn act(
         }
         Some(FaultAction::Drop) => return None,
         Some(FaultAction::Answer { status, body, content_type }) => {
-            let kind = content_type.as_deref().unwrap_or("text/html");
+            let kind = content_type.as_deref().unwrap_or_else(|| errors::text_kind(body));
             let reply = Reply::raw(*status, body.clone()).with("Content-Type", kind.to_owned());
             return Some(Ok(reply));
         }
@@ -214,7 +214,8 @@ async fn act(
     }
     let outcome = match route {
         Route::To(endpoint) => match intake::check_content_type(headers, call) {
-            Ok(()) => routes::serve(shared, endpoint, call, bearer(headers)),
+            Ok(()) if is_brief(endpoint) => routes::serve(shared, endpoint, call, bearer(headers)),
+            Ok(()) => at_length(|| routes::serve(shared, endpoint, call, bearer(headers))),
             Err(refused) => Err(refused),
         },
         Route::WrongMethod => Err(Refusal::new(405, "Method Not Allowed").into()),
@@ -222,10 +223,10 @@ async fn act(
     };
     match fault {
         Some(FaultAction::ApplyThen { status }) => Some(Err(refused(*status, None, None))),
-        Some(FaultAction::ApplyThenAnswer { status, body }) => {
-            let body = body.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
-            Some(Ok(Reply::raw(*status, body)))
-        }
+        Some(FaultAction::ApplyThenAnswer { status, body }) => Some(match body {
+            Some(body) => Err(Refusal::verbatim(*status, body).into()),
+            None => Ok(Reply::raw(*status, Vec::new())),
+        }),
         Some(FaultAction::ApplyThenDrop) => None,
         Some(FaultAction::ApplyThenHold) => {
             shared.faults.hold(&call.method, &call.path, true).await;
@@ -237,6 +238,12 @@ async fn act(
         }
         _ => Some(outcome),
     }
+}
+
+/// Whether an endpoint never looks at more than a page of records: handing the
+/// thread over would cost more than the call.
+fn is_brief(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::List | Endpoint::Read | Endpoint::Create | Endpoint::Update)
 }
 
 fn refused(status: u16, body: Option<&serde_json::Value>, retry_after: Option<u64>) -> Refused {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::account::Account;
 use super::config::EmulatorConfig;
@@ -15,6 +16,16 @@ use super::limits::{Gate, Limits};
 use super::recorder::Recorder;
 use super::tokens::Tokens;
 use super::webhooks::Hub;
+
+/// Does what may take long. Other tasks of the thread go to another one first,
+/// where the runtime has others.
+pub(crate) fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
 
 /// The state behind every connection. No lock is held across a wait, and no
 /// two are held at once but the gate or the webhooks after the account.

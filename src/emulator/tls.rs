@@ -62,6 +62,10 @@ pub(crate) fn prepare(folder: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         let path = path.to_owned();
         move |source| TlsError::File { path, source }
     };
+    if folder.is_file() {
+        let source = io::Error::new(io::ErrorKind::NotADirectory, "It is a file: name a folder");
+        return Err(at(folder)(source));
+    }
     fs::create_dir_all(folder).map_err(at(folder))?;
     // Emulators that start at once must end up with the same certificates.
     let lock_file = folder.join("lock");

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::call::{Call, Reply};
@@ -41,7 +41,17 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(100);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How much of a recording a crash may cost.
-const FLUSHED_EVERY: Duration = Duration::from_secs(1);
+const FLUSHED_EVERY: Duration = Duration::from_millis(200);
+
+/// How long nobody is let in after an accept that failed: out of file
+/// descriptors, the next fails as fast as the last.
+const REST: Duration = Duration::from_millis(100);
+
+/// How often a person is told of failed accepts.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How long connections may take to close: one may be in a long search.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Room for the head of a call; HubSpot's gateway takes less.
 const LARGEST_HEAD: usize = 256 * 1024;
@@ -59,14 +69,19 @@ pub(crate) async fn run(
 ) {
     let mut connections = JoinSet::new();
     let mut flushes = tokio::time::interval(FLUSHED_EVERY);
+    flushes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = Failures::default();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if failures.rest_until.is_none() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve_connection(stream, shared.clone()));
                 }
-                Err(error) => tracing::warn!(%error, "A connection could not be accepted"),
+                Err(error) => if let Some(failed) = failures.another(Instant::now()) {
+                    tracing::warn!(%error, failed, "Connections could not be accepted");
+                },
             },
+            () = rest(failures.rest_until) => failures.rest_until = None,
             // Connections that ended are taken out as they end.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             _ = flushes.tick(), if shared.recorder.is_some() => {
@@ -76,7 +91,37 @@ pub(crate) async fn run(
             _ = stop.changed() => break,
         }
     }
-    connections.shutdown().await;
+    // What does not end in time is ended by whoever ends the process.
+    let _ = timeout(FAREWELL, connections.shutdown()).await;
+}
+
+async fn rest(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Accepts that failed: paced, and told of now and then.
+#[derive(Debug, Default)]
+struct Failures {
+    rest_until: Option<Instant>,
+    told_at: Option<Instant>,
+    untold: u64,
+}
+
+impl Failures {
+    /// Counts one; how many there were since the last time, if it is time to
+    /// tell.
+    fn another(&mut self, now: Instant) -> Option<u64> {
+        self.rest_until = Some(now + REST);
+        self.untold += 1;
+        if self.told_at.is_some_and(|told| now < told + TOLD_EVERY) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
@@ -221,4 +266,21 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
 fn bare(shared: &Shared, refused: Refused, correlation_id: &str) -> Reply {
     let now = shared.read().now();
     server::finish(Err(refused), None, correlation_id, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_accepts_are_paced_and_told_of_once_a_second() {
+        let mut failures = Failures::default();
+        let mut told = Vec::new();
+        for _ in 0..25 {
+            told.extend(failures.another(Instant::now()));
+            assert_eq!(failures.rest_until, Some(Instant::now() + REST));
+            rest(failures.rest_until.take()).await;
+        }
+        assert_eq!(told, [1, 10, 10]);
+    }
 }

@@ -44,11 +44,17 @@ fn release(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Request {
+        #[serde(deserialize_with = "super::id")]
         id: u64,
     }
     let Request { id } = parse(call)?;
     match shared.faults.release(id) {
         true => Ok(json!({"held": shared.faults.held()})),
-        false => Err(ControlError::Refused(format!("no call `{id}` is held"))),
+        false => {
+            let held: Vec<String> =
+                shared.faults.held().iter().map(|call| format!("`{}`", call.id)).collect();
+            let held = if held.is_empty() { "none".to_owned() } else { held.join(", ") };
+            Err(ControlError::Refused(format!("No call `{id}` is held; held are: {held}")))
+        }
     }
 }

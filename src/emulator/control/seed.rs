@@ -1,7 +1,7 @@
 //! Control of what the account is made of.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Control, ControlError, parse};
 use crate::emulator::call::Call;
@@ -25,6 +25,7 @@ pub struct Sowing {
     /// Notes, tasks, calls, meetings and emails together.
     pub activities: Option<u64>,
     /// Custom properties per object type.
+    #[serde(alias = "extra_properties")]
     pub properties: Option<u64>,
 }
 
@@ -40,8 +41,22 @@ impl Control {
 /// `GET` tells what the account is made of, `POST` makes another one.
 pub(super) fn seed(shared: &Shared, call: &Call) -> Result<Value, ControlError> {
     let origin = match call.method.as_str() {
-        "POST" if call.body.is_empty() => sow(shared, &Sowing::default())?,
-        "POST" => sow(shared, &parse(call)?)?,
+        "POST" if call.body.is_empty() => {
+            return Err(ControlError::Malformed(
+                "it takes all records away: say `{}` to begin again with as many".to_owned(),
+            ));
+        }
+        "POST" => {
+            // What `GET` tells may be posted back.
+            let mut fields: Map<String, Value> = parse(call)?;
+            let portal_id = shared.read().portal_id;
+            if fields.remove("portal_id").is_some_and(|given| given != portal_id) {
+                let why = format!("The account stays `{portal_id}` while the emulator runs");
+                return Err(ControlError::Refused(why));
+            }
+            let sowing = serde_json::from_value(Value::Object(fields));
+            sow(shared, &sowing.map_err(|error| ControlError::Malformed(error.to_string()))?)?
+        }
         _ => shared.read().origin.clone(),
     };
     Ok(json!(origin))

@@ -120,13 +120,10 @@ pub(super) fn serve(shared: &Shared, call: &Call, path: &[&str]) -> Result<Value
             let request: FireRequest = parse(call)?;
             fire(shared, request.app_id, request.events).map(|()| done)
         }
-        ("POST", ["pause"]) => {
-            hooks.change(|state| state.paused = true);
-            Ok(done)
-        }
-        ("POST", ["resume"]) => {
-            hooks.change(|state| state.paused = false);
-            Ok(done)
+        ("POST", [change @ ("pause" | "resume")]) => {
+            let paused = paused(call)?.unwrap_or(*change == "pause");
+            hooks.change(|state| state.paused = paused);
+            Ok(json!({"ok": true, "paused": paused}))
         }
         // By now it has been waited for.
         ("POST", ["flush"]) => {
@@ -143,7 +140,7 @@ pub(super) fn serve(shared: &Shared, call: &Call, path: &[&str]) -> Result<Value
             Ok(json!({"dropped": hooks.change(|state| state.drop_waiting(false))}))
         }
         ("GET", ["deliveries"]) => {
-            let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
+            let since = super::since(call)?;
             Ok(hooks.look(|state| json!({"deliveries": state.deliveries(since)})))
         }
         ("DELETE", ["deliveries"]) => {
@@ -152,6 +149,19 @@ pub(super) fn serve(shared: &Shared, call: &Call, path: &[&str]) -> Result<Value
         }
         _ => Err(ControlError::Malformed(format!("{} {} is not known", call.method, call.path))),
     }
+}
+
+/// A body is not needed, but what it says holds.
+fn paused(call: &Call) -> Result<Option<bool>, ControlError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Request {
+        paused: Option<bool>,
+    }
+    if call.body.is_empty() {
+        return Ok(None);
+    }
+    parse::<Request>(call).map(|request| request.paused)
 }
 
 fn overview(shared: &Shared) -> Value {

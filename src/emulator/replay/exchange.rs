@@ -40,7 +40,11 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Reads a line; what is missing is said in plain words.
     pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let no_json = |_| {
+            "it is not JSON; replay wants one object a line with `request` and `response`"
+                .to_owned()
+        };
+        let value: Value = serde_json::from_str(line).map_err(no_json)?;
         let request = value.get("request").filter(|part| part.is_object());
         let request = request.ok_or("it has no `request`")?;
         let response = value.get("response").filter(|part| part.is_object());

@@ -19,14 +19,14 @@ mod webhooks;
 pub(crate) use objects::NewAssociation;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use super::account::Account;
 use super::associations::TypeAt;
 use super::call::{Answer, Call, objects};
 use super::errors::{Refusal, Refused};
 use super::paths::{Edition, Endpoint};
-use super::shared::Shared;
+use super::shared::{Shared, at_length};
 
 /// Serves a call whose path has been understood, and that came with a token.
 pub(crate) fn serve(
@@ -184,14 +184,27 @@ fn dispatch(shared: &Shared, endpoint: Endpoint, call: &Call, token: Option<&str
 }
 
 impl Shared {
-    /// The account, to be read.
+    /// The account, to be read. Who has to wait for it lets other tasks have
+    /// the thread meanwhile.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Account> {
-        self.account.read().unwrap_or_else(PoisonError::into_inner)
+        match self.account.try_read() {
+            Ok(account) => account,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                at_length(|| self.account.read().unwrap_or_else(PoisonError::into_inner))
+            }
+        }
     }
 
     /// The account, to be changed; until it is let go its clock stands still.
     pub(crate) fn write(&self) -> Writing<'_> {
-        let mut account = self.account.write().unwrap_or_else(PoisonError::into_inner);
+        let mut account = match self.account.try_write() {
+            Ok(account) => account,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                at_length(|| self.account.write().unwrap_or_else(PoisonError::into_inner))
+            }
+        };
         account.clock.pin();
         Writing(account)
     }

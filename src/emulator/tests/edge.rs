@@ -62,6 +62,61 @@ async fn exchanges_are_recorded_as_the_harness_reads_them() {
 }
 
 #[tokio::test]
+async fn a_recording_lags_a_moment_behind_without_being_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("traffic.jsonl");
+    let probe = Probe::start(recording(&path)).await;
+    probe.get("/crm/v3/owners").await;
+    let written = async {
+        while exchanges(&path).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(10);
+    tokio::time::timeout(patience, written).await.expect("it is written by itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn health_answers_while_somebody_has_the_account() {
+    let probe = Probe::quiet().await;
+    let shared = probe.control().shared.clone();
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let account = shared.write();
+        taken.send(()).expect("the test waits");
+        let _ = is_done.recv();
+        drop(account);
+    });
+    is_taken.recv().expect("the account is taken");
+    let listing = probe.get("/crm/v3/objects/contacts");
+    let watch = async {
+        let told = probe.get("/_emulator/health").await.json();
+        assert_eq!((&told["status"], &told["busy"]), (&json!("ok"), &json!(true)));
+        done.send(()).expect("the holder waits");
+    };
+    let (listed, ()) = futures::join!(listing, watch);
+    assert_eq!(listed.status, 200);
+    holder.join().expect("the holder ends");
+}
+
+#[tokio::test]
+async fn what_lies_in_the_way_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a writable file");
+    let nowhere = folder.path().join("nowhere").join("traffic.jsonl");
+    let told = async |config| {
+        let error = Emulator::start(config).await.expect_err("it cannot start");
+        std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
+    };
+    let said = told(EmulatorConfig { record: Some(nowhere), ..quiet() }).await;
+    assert_eq!(said, "There is no such folder: make it first");
+    let said = told(EmulatorConfig { tls: Some(file), ..quiet() }).await;
+    assert_eq!(said, "It is a file: name a folder");
+}
+
+#[tokio::test]
 async fn a_recording_is_gone_on_with_and_ends_with_the_emulator() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("traffic.jsonl");
@@ -126,4 +181,51 @@ async fn the_log_tells_tokens_apart() {
         .collect();
     totals.sort_unstable();
     assert_eq!(totals, [1, 2, 3], "two tokens and the probe's own");
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_is_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("traffic.jsonl");
+    let limited = json!({
+        "request": {"method": "GET", "path": "/crm/v3/owners"},
+        "response": {"status": 429, "body": {
+            "status": "error", "message": "m", "correlationId": "c", "errorType": "RATE_LIMIT",
+            "policyName": "TEN_SECONDLY_ROLLING", "groupName": "g",
+        }},
+    });
+    std::fs::write(&path, "no exchange\n").expect("a writable file");
+    let report = replay(&path).await.expect("a readable file");
+    assert!(report.is_empty() && report.is_different());
+    assert_eq!(report.by_endpoint()[0].unreadable, 1);
+    let Verdict::Unreadable { reason } = &report.exchanges[0].verdict else { panic!("{report:?}") };
+    let said = "it is not JSON; replay wants one object a line with `request` and `response`";
+    assert_eq!(reason, said);
+    std::fs::write(&path, limited.to_string()).expect("a writable file");
+    let report = replay(&path).await.expect("a readable file");
+    assert_eq!((report.same, report.is_empty()), (1, false), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_shutdown_does_not_wait_for_a_call_that_lasts() {
+    let probe = Probe::quiet().await;
+    let shared = probe.control().shared.clone();
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let account = shared.write();
+        taken.send(()).expect("the test waits");
+        let _ = is_done.recv();
+        drop(account);
+    });
+    is_taken.recv().expect("the account is taken");
+    let url = format!("{}/crm/v3/objects/contacts", probe.emulator.url());
+    let call = tokio::spawn(probe.client.get(url).bearer_auth("test").send());
+    let busy = probe.get("/_emulator/health").await.json()["busy"].clone();
+    let patience = Duration::from_secs(5);
+    let ended = tokio::time::timeout(patience, probe.emulator.shutdown()).await;
+    done.send(()).expect("the holder waits");
+    holder.join().expect("the holder ends");
+    assert!(busy == json!(true) && ended.is_ok());
+    let _ = call.await;
 }

@@ -4,6 +4,7 @@ mod associations;
 mod bad_input;
 mod batches;
 mod conformance;
+mod control;
 mod edge;
 mod editions;
 mod events;

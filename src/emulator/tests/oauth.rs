@@ -209,6 +209,9 @@ async fn what_cannot_be_asked_is_shown_and_leads_nowhere() {
         ),
         (("redirect_uri", "not an address"), "redirect URL"),
         (("scope", ""), "scopes are insufficient"),
+        (("scope", "crm.objects.contact.read"), "there is no scope"),
+        (("scope", "oauth crm.objects.deals.raed"), "there is no scope"),
+        (("optional_scope", "banana"), "there is no scope 'banana'"),
         (("client_id", "app-2"), "scopes are insufficient"),
         (("scope", SCOPES), "does not have access"),
     ] {

@@ -31,7 +31,8 @@ async fn a_type_goes_by_id_and_qualified_name_everywhere() {
     let record = json!({"properties": {"key": "K-1", "seats": "5"}});
     let licence = id_of(&probe.post(&format!("/crm/v3/objects/{full}"), record).await.json());
     let found = json!({"query": "k-1"});
-    for name in [&id, &full] {
+    let short = "p_licence".to_owned();
+    for name in [&id, &full, &short] {
         for path in [
             format!("/crm/v3/objects/{name}"),
             format!("/crm/v3/objects/{name}/{licence}?properties=key"),

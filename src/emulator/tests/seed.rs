@@ -28,7 +28,7 @@ fn account(contacts: u64, extra_properties: usize) -> Account {
 #[tokio::test]
 async fn no_account_is_larger_than_ids_can_count() {
     for (config, told) in [
-        (EmulatorConfig { contacts: 5_000_000_000, ..quiet() }, "at most 100000000 contacts"),
+        (EmulatorConfig { contacts: 5_000_000_000, ..quiet() }, "at most 50000000 contacts"),
         (EmulatorConfig { extra_properties: 70_000, ..quiet() }, "at most 10000 properties"),
     ] {
         let error = Emulator::start(config).await.expect_err("too much");

@@ -35,7 +35,7 @@ use super::config::EmulatorConfig;
 use events::Happening;
 
 /// The secret of apps that were given none.
-pub(crate) const SECRET: &str = "11111111-2222-4333-8444-555555555555";
+pub const SECRET: &str = "11111111-2222-4333-8444-555555555555";
 
 /// Everything about webhooks, shared by the account, which feeds it, and the
 /// task that delivers. Its lock is taken after the account's, never before.

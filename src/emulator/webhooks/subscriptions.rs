@@ -1,5 +1,7 @@
 //! What an app may subscribe to, and where it may be told.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::{Host, Url};
@@ -224,6 +226,15 @@ pub(crate) fn target(text: &str) -> Result<Url, String> {
         "The emulator never calls out, and `{text}` is not on this machine: use a target such as \
          `http://127.0.0.1:3000/hubspot`"
     ))
+}
+
+impl FromStr for WebhookApp {
+    type Err = String;
+
+    /// An app that hears of everything, at a target URL on this machine.
+    fn from_str(text: &str) -> Result<Self, String> {
+        target(text).map(|_| Self::new(text))
+    }
 }
 
 /// A subscription as the control API takes it.

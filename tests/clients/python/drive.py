@@ -887,16 +887,18 @@ def the_script_of_the_manual_works(api, emulator):
         shown = re.search(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
         assert shown and shown[1] == script, "docs/emulator.md shows another script than quickstart.py"
     usual = "http://127.0.0.1:8117"
-    assert script.count(usual) == 1 and len(script.split("\n")) <= 11
-    ran = subprocess.run(
-        [sys.executable, "-c", script.replace(usual, emulator.url)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 0, ran.stderr
-    lines = ran.stdout.splitlines()
-    assert len(lines) == 4 and lines[3].startswith("True 20"), lines
+    assert script.count(usual) == 1 and len(script.split("\n")) <= 15
+    # A reader runs it more than once.
+    for _ in range(2):
+        ran = subprocess.run(
+            [sys.executable, "-c", script.replace(usual, emulator.url)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 0, ran.stderr
+        lines = ran.stdout.splitlines()
+        assert len(lines) == 4 and " ada@example.com 20" in lines[3], lines
 
 
 def main():

@@ -233,7 +233,7 @@ fn is_custom(name: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match (name.strip_prefix("2-"), name.strip_prefix('p').and_then(|rest| rest.split_once('_'))) {
         (Some(number), _) => digits(number),
-        (None, Some((hub, _))) => digits(hub),
+        (None, Some((hub, _))) => hub.is_empty() || digits(hub),
         (None, None) => false,
     }
 }

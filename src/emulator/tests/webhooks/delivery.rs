@@ -309,7 +309,7 @@ async fn everything_can_be_done_from_outside() {
     assert_eq!(probe.get(&at("rules")).await.json(), rules);
     probe.call("DELETE", root, None).await;
     assert_eq!(probe.post(&at("fire"), json!({"events": []})).await.status, 400);
-    assert_eq!(probe.get(&at("nothing")).await.status, 400);
+    assert_eq!(probe.get(&at("nothing")).await.status, 404);
 }
 
 #[tokio::test]
