@@ -93,7 +93,7 @@ pub(super) enum Command {
     /// Show how fresh the tables are and how the last runs ended
     Status,
     /// Serve a stand-in HubSpot on this machine
-    Emulator(EmulatorArgs),
+    Emulator(Box<EmulatorArgs>),
     /// Print the JSON Schema of a settings file
     Schema(SchemaArgs),
     /// Print a shell's completion script
