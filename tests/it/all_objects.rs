@@ -18,7 +18,11 @@ fn no_scope(scope: &str) -> FaultAction {
 }
 
 fn uninferred() -> FaultAction {
-    let body = json!({"status": "error", "message": "Unable to infer object type from: carts"});
+    let body = json!({
+        "status": "error",
+        "message": "Unable to infer object type from: carts",
+        "correlationId": "0190-test",
+    });
     FaultAction::Refuse { status: 400, body: Some(body), retry_after: None }
 }
 
