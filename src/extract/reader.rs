@@ -39,7 +39,8 @@ const PAGES_AHEAD: usize = 64;
 /// The most walks at once: 250 calls in 10 s, the highest limit there is, take
 /// 50 when an answer takes 2 s.
 const MOST_WALKS: usize = 50;
-/// Walks begun as soon as it is known that there is enough to read.
+/// Walks begun as soon as it is known that there is enough to read, or more
+/// where answers are so slow that the limit takes more.
 const FIRST_WALKS: usize = 8;
 /// How long calls are watched before it is decided whether they wait.
 const WATCHED: Duration = Duration::from_millis(100);
@@ -173,7 +174,8 @@ impl Stretch {
 /// What a task of the reader came back with.
 enum Done {
     Page(usize, Result<Fetched, ExtractError>),
-    Extent(Option<(u64, i64)>),
+    /// How many records, the highest id, and how long the answer took.
+    Extent(Option<(u64, i64)>, Duration),
 }
 
 struct Reader {
@@ -216,7 +218,7 @@ impl Reader {
         while let Some(done) = self.under_way.join_next().await {
             let taken = match done {
                 Ok(Done::Page(walk, fetched)) => self.take(walk, fetched).await,
-                Ok(Done::Extent(extent)) => self.take_extent(extent).await,
+                Ok(Done::Extent(extent, took)) => self.take_extent(extent, took).await,
                 Err(error) => go_on_panicking(error),
             };
             if !taken {
@@ -308,19 +310,30 @@ impl Reader {
         if self.highest.is_none() && !self.extent_asked {
             self.extent_asked = true;
             let source = self.source.clone();
-            self.under_way.spawn(async move { Done::Extent(extent(&source).await) });
+            self.under_way.spawn(async move {
+                let asked = Instant::now();
+                let extent = extent(&source).await;
+                Done::Extent(extent, asked.elapsed())
+            });
         }
         if self.highest.is_some() && !self.budget.is_busy() {
             self.allowed = (self.walking() + 1).max(self.allowed).min(MOST_WALKS);
         }
     }
 
-    async fn take_extent(&mut self, extent: Option<(u64, i64)>) -> bool {
+    async fn take_extent(&mut self, extent: Option<(u64, i64)>, took: Duration) -> bool {
         let Some((records, highest)) = extent else { return true };
         self.highest = Some(highest);
-        self.allowed = self.allowed.max(FIRST_WALKS);
+        let filling = walks_to_fill(self.source.client.budget_use().limit, took);
+        self.allowed = self.allowed.max(FIRST_WALKS).max(filling).min(MOST_WALKS);
         self.arrivals.send(Arrival::Extent { records, highest }).await.is_ok()
     }
+}
+
+/// How many walks use up a limit of so many calls in ten seconds when each waits
+/// so long for an answer.
+fn walks_to_fill(limit: u32, latency: Duration) -> usize {
+    (f64::from(limit) / 10.0 * latency.as_secs_f64()).ceil() as usize + 1
 }
 
 /// How many records search finds and the highest id among them; none where it
@@ -361,6 +374,13 @@ impl BudgetWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slower_answers_take_more_walks() {
+        assert_eq!(walks_to_fill(190, Duration::from_millis(20)), 2);
+        assert_eq!(walks_to_fill(190, Duration::from_millis(800)), 17);
+        assert_eq!(walks_to_fill(250, Duration::from_secs(2)), 51);
+    }
 
     #[tokio::test]
     #[should_panic(expected = "in the middle")]

@@ -13,13 +13,42 @@ const MOST_DELAY: Duration = Duration::from_millis(500);
 /// Recent departures in their order.
 ///
 /// The server counts a call for one window from its arrival, which we do not
-/// see. The ledger counts it from its departure until one window after its
-/// answer (or the longest delay): at every departure it therefore counts at
-/// least what the server will count when that call arrives.
+/// see. What matters is by how much one call can be longer on its way than
+/// another, and that is at most by how much its answer took longer than the
+/// quickest answer of late: a delay that all calls share moves the server's
+/// window and leaves its length. The ledger therefore counts a call from its
+/// departure for a window and that difference (or the longest delay), and so at
+/// every departure at least what the server will count when that call arrives.
 #[derive(Default)]
 pub(super) struct Ledger {
     calls: VecDeque<Call>,
     departures: u64,
+    quickest: Quickest,
+}
+
+/// The quickest answer among the last [`Self::BLOCK`] and more. Too few say
+/// little about how quick one can be: until then it is taken to be none at all.
+#[derive(Default)]
+struct Quickest {
+    /// Of the block before, which is complete.
+    before: Duration,
+    now: Option<Duration>,
+    seen: usize,
+}
+
+impl Quickest {
+    const BLOCK: usize = 50;
+
+    /// With the answer that took so long taken in.
+    fn of(&mut self, took: Duration) -> Duration {
+        let now = self.now.map_or(took, |now| now.min(took));
+        let quickest = now.min(self.before);
+        (self.now, self.seen) = (Some(now), self.seen + 1);
+        if self.seen == Self::BLOCK {
+            *self = Self { before: now, now: None, seen: 0 };
+        }
+        quickest
+    }
 }
 
 /// A call that was let through.
@@ -55,10 +84,10 @@ impl Ledger {
     /// The call was answered or given up: it arrived by now, if ever.
     pub(super) fn arrived(&mut self, departure: Departure, window: Duration, now: Instant) {
         let place = self.calls.binary_search_by_key(&departure.number, |c| c.departure.number);
-        if let Ok(place) = place {
-            let call = &mut self.calls[place];
-            call.until = call.until.min(now + window);
-        }
+        let Ok(place) = place else { return };
+        let took = now.duration_since(departure.at);
+        let longer = took.saturating_sub(self.quickest.of(took));
+        self.calls[place].until = departure.at + window + longer.min(MOST_DELAY);
     }
 
     /// What the server should have counted when this call arrived, had all
@@ -78,13 +107,36 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(10);
     const MS: Duration = Duration::from_millis(1);
 
+    /// A ledger that has seen answers of 200 ms, long ago.
+    fn seasoned(now: Instant) -> Ledger {
+        let mut ledger = Ledger::default();
+        for _ in 0..Quickest::BLOCK {
+            let call = ledger.depart(WINDOW, now - 20_000 * MS);
+            ledger.arrived(call, WINDOW, now - 19_800 * MS);
+        }
+        ledger
+    }
+
     #[test]
-    fn a_call_counts_until_a_window_after_its_answer() {
+    fn a_call_counts_until_a_window_after_its_answer_while_little_is_known() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
         let departure = ledger.depart(WINDOW, start);
         ledger.arrived(departure, WINDOW, start + 200 * MS);
         assert_eq!(ledger.counted(start + 10_199 * MS).0, 1);
         assert_eq!(ledger.counted(start + 10_200 * MS), (0, None));
+    }
+
+    #[test]
+    fn a_call_counts_longer_by_what_its_answer_took_more_than_the_quickest() {
+        let start = Instant::now() + 60_000 * MS;
+        let mut ledger = seasoned(start);
+        let (even, slow) = (ledger.depart(WINDOW, start), ledger.depart(WINDOW, start));
+        ledger.arrived(even, WINDOW, start + 200 * MS);
+        ledger.arrived(slow, WINDOW, start + 600 * MS);
+        assert_eq!(ledger.counted(start + 9_999 * MS).0, 2);
+        assert_eq!(ledger.counted(start + 10_000 * MS).0, 1);
+        assert_eq!(ledger.counted(start + 10_399 * MS).0, 1);
+        assert_eq!(ledger.counted(start + 10_400 * MS), (0, None));
     }
 
     #[test]
