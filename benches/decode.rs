@@ -1,5 +1,5 @@
 //! Decoding a page of 100 contacts with 100 properties into Arrow, against a
-//! JSON parser merely validating the same bytes.
+//! JSON parser merely validating the same bytes. `parsers/` compares parsers.
 
 use std::hint::black_box;
 
@@ -7,58 +7,27 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hublake::extract::{MirrorSchema, decode_page};
 use hublake::objects::{ObjectType, PropertyDefinition, PropertyType};
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
 
-const RECORDS: usize = 100;
-const PROPERTIES: usize = 100;
+#[path = "support/page.rs"]
+mod page;
 
-/// A mix like that of a contact: mostly text and empty, some of each other type.
+use page::Kind;
+
+/// As HubSpot's types have it.
 fn property_type(at: usize) -> PropertyType {
-    match at % 10 {
-        0 | 1 => PropertyType::Number,
-        2 => PropertyType::DateTime,
-        3 => PropertyType::Bool,
-        4 => PropertyType::Date,
-        5 => PropertyType::Enumeration,
-        _ => PropertyType::String,
+    match page::kind(at) {
+        Kind::Text => PropertyType::String,
+        Kind::Number => PropertyType::Number,
+        Kind::DateTime => PropertyType::DateTime,
+        Kind::Bool => PropertyType::Bool,
+        Kind::Date => PropertyType::Date,
+        Kind::Enumeration => PropertyType::Enumeration,
     }
-}
-
-fn value(record: usize, at: usize) -> Value {
-    if (record + at).is_multiple_of(3) {
-        return Value::Null;
-    }
-    let text = match property_type(at) {
-        PropertyType::Number => format!("{}.5", record * at),
-        PropertyType::DateTime => format!("2026-01-{:02}T09:30:00.{:03}Z", record % 28 + 1, at),
-        PropertyType::Bool => at.is_multiple_of(2).to_string(),
-        PropertyType::Date => format!("2026-02-{:02}", record % 28 + 1),
-        PropertyType::Enumeration => "marketingqualifiedlead".to_owned(),
-        _ => format!("Some text of record {record} in property {at}"),
-    };
-    Value::String(text)
-}
-
-fn page() -> Vec<u8> {
-    let record = |record: usize| {
-        let named = |at| (format!("property_number_{at:03}"), value(record, at));
-        let properties: Map<String, Value> = (0..PROPERTIES).map(named).collect();
-        json!({
-            "id": (51_854_903_510 + record).to_string(),
-            "properties": properties,
-            "createdAt": "2025-06-01T14:31:48.469Z",
-            "updatedAt": "2026-07-07T20:27:17.947Z",
-            "archived": false,
-        })
-    };
-    let results: Vec<Value> = (0..RECORDS).map(record).collect();
-    let page = json!({ "results": results, "paging": { "next": { "after": "51854903611" } } });
-    serde_json::to_vec(&page).expect("a page is JSON")
 }
 
 fn definition(at: usize) -> PropertyDefinition {
     PropertyDefinition {
-        name: format!("property_number_{at:03}"),
+        name: page::name(at),
         label: String::new(),
         property_type: property_type(at),
         field_type: "text".to_owned(),
@@ -79,8 +48,8 @@ fn definition(at: usize) -> PropertyDefinition {
 }
 
 fn decode(criterion: &mut Criterion) {
-    let body = page();
-    let definitions: Vec<PropertyDefinition> = (0..PROPERTIES).map(definition).collect();
+    let body = page::page();
+    let definitions: Vec<PropertyDefinition> = (0..page::PROPERTIES).map(definition).collect();
     let schema = MirrorSchema::new(&ObjectType::CONTACTS, &definitions);
     let mut group = criterion.benchmark_group("page of 100 contacts, 100 properties");
     group.throughput(Throughput::Bytes(body.len() as u64));

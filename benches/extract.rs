@@ -7,9 +7,7 @@
 //! before the incremental sync; 0 leaves it out). Ends with a line of JSON per
 //! sync: CPU and memory are this process's own, the emulator's not among them.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 #[path = "support/process.rs"]
 mod process;
 
-use process::{cpu_seconds, forget_peak_memory, peak_memory};
+use process::{cpu_seconds, forget_peak_memory, peak_memory, stored_bytes};
 
 const PROPERTIES: usize = 60;
 /// Far above what two cores do: no limit.
@@ -221,16 +219,4 @@ async fn control(emulator: &Emulator, method: &str, path: &str, body: Option<Val
     }
     let text = request.send().await.expect("an answer").text().await.expect("a body");
     serde_json::from_str(&text).unwrap_or(Value::Null)
-}
-
-/// Bytes of all files under a folder.
-fn stored_bytes(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => stored_bytes(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

@@ -10,8 +10,6 @@
 
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
@@ -64,20 +62,20 @@ async fn run(rows: i64, runs: i64) {
             began.pop_front();
         }
         if round % 96 == 0 {
-            most_stored = most_stored.max(stored_bytes(folder.path()));
+            most_stored = most_stored.max(process::stored_bytes(folder.path()));
         }
     }
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), process::cpu_seconds() - cpu);
     let fresh_folder = tempfile::tempdir().expect("a folder for the other table");
     let fresh = wide::table(fresh_folder.path(), rows).await;
-    let live = stored_bytes(fresh_folder.path());
+    let live = process::stored_bytes(fresh_folder.path());
     let (aged_read, fresh_read) = (read_time(&table).await, read_time(&fresh).await);
     let report = serde_json::json!({
         "bench": "month",
         "rows": rows,
         "runs": runs,
         "edits_per_run": EDITS,
-        "stored_bytes": stored_bytes(folder.path()),
+        "stored_bytes": process::stored_bytes(folder.path()),
         "most_stored_bytes": most_stored,
         "live_bytes": live,
         "stored_to_live": most_stored as f64 / live as f64,
@@ -111,16 +109,4 @@ async fn read_time(table: &Table) -> Duration {
     }
     times.sort_unstable();
     times[READS / 2]
-}
-
-/// Bytes of all files under a folder.
-fn stored_bytes(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => stored_bytes(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

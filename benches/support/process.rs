@@ -1,6 +1,8 @@
-//! What a process uses, as Linux tells; elsewhere little of it is known.
+//! What a process uses, as Linux tells; elsewhere little of it is known. And what
+//! a folder holds.
 
 use std::fs;
+use std::path::Path;
 
 /// What `/proc` counts CPU time in, on every Linux there is.
 #[allow(dead_code, reason = "not every bench asks")]
@@ -28,4 +30,17 @@ pub(crate) fn peak_memory() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// Bytes of all files under a folder.
+#[allow(dead_code, reason = "not every bench asks")]
+pub(crate) fn stored_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => stored_bytes(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }

@@ -1,6 +1,6 @@
 //! The properties of companies whose values hang together or that people use.
 
-use super::options::{INDUSTRY, LEAD_STATUS, LIFECYCLE, OBJECT_SOURCE, PLAN_TIER, SOURCE};
+use super::options::{INDUSTRY, LEAD_STATUS, LIFECYCLE, PLAN_TIER, SOURCE};
 use crate::emulator::seed::facts::CompanyFact;
 use crate::emulator::seed::plan::{Make, Plan};
 use crate::emulator::seed::words;
@@ -30,20 +30,6 @@ pub(super) const COMPANIES: &[Plan] = &[
         .read_only(),
     Plan::number("hs_num_open_deals", "Number of open deals", Make::Whole(4, 60)).read_only(),
     Plan::number("hs_object_id", "Record ID", Make::Id).read_only(),
-    Plan::choice("hs_object_source", "Record creation source", OBJECT_SOURCE, Make::Option(100))
-        .read_only(),
-    Plan::text(
-        "hs_object_source_id",
-        "Record creation source ID",
-        Make::Pick(&["1024738", "userId:5555888"], 80),
-    )
-    .read_only(),
-    Plan::text(
-        "hs_object_source_label",
-        "Record source",
-        Make::Pick(&["INTEGRATION", "CRM_UI", "IMPORT"], 100),
-    )
-    .read_only(),
     Plan::owner("hubspot_owner_id", "Company owner", 70),
     Plan::choice("industry", "Industry", INDUSTRY, Make::Option(60)),
     Plan::flag("is_public", "Is Public", 40),

@@ -1,8 +1,6 @@
 //! The properties of contacts whose values hang together or that people use.
 
-use super::options::{
-    INDUSTRY, INTERESTS, LANGUAGE, LEAD_STATUS, LIFECYCLE, OBJECT_SOURCE, ROLES, SOURCE,
-};
+use super::options::{INDUSTRY, INTERESTS, LANGUAGE, LEAD_STATUS, LIFECYCLE, ROLES, SOURCE};
 use crate::emulator::seed::facts::PersonFact;
 use crate::emulator::seed::plan::{Make, Plan};
 use crate::emulator::seed::words;
@@ -77,20 +75,6 @@ pub(super) const CONTACTS: &[Plan] = &[
     Plan::moment("hs_lifecyclestage_lead_date", "Became a Lead Date", Make::Moment(70)).read_only(),
     Plan::text("hs_merged_object_ids", "Merged record IDs", Make::MergedIds).read_only(),
     Plan::number("hs_object_id", "Record ID", Make::Id).read_only(),
-    Plan::choice("hs_object_source", "Record creation source", OBJECT_SOURCE, Make::Option(100))
-        .read_only(),
-    Plan::text(
-        "hs_object_source_id",
-        "Record creation source ID",
-        Make::Pick(&["1024738", "userId:5555888"], 80),
-    )
-    .read_only(),
-    Plan::text(
-        "hs_object_source_label",
-        "Record source",
-        Make::Pick(&["INTEGRATION", "CRM_UI", "IMPORT"], 100),
-    )
-    .read_only(),
     Plan::text("hs_searchable_calculated_phone_number", "Searchable phone number", Make::Nothing)
         .read_only(),
     Plan::number("hs_time_in_lead", "Time in Lead", Make::Whole(9_000_000_000, 60)).read_only(),

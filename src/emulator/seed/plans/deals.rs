@@ -1,6 +1,6 @@
 //! The properties of deals whose values hang together or that people use.
 
-use super::options::{DEAL_TYPE, OBJECT_SOURCE, PRIORITY};
+use super::options::{DEAL_TYPE, PRIORITY};
 use crate::emulator::seed::facts::DealFact;
 use crate::emulator::seed::plan::{Make, Plan};
 use crate::emulator::seed::words;
@@ -40,20 +40,6 @@ pub(super) const DEALS: &[Plan] = &[
     Plan::text("hs_merged_object_ids", "Merged record IDs", Make::MergedIds).read_only(),
     Plan::text("hs_next_step", "Next step", Make::Pick(words::REMARK, 20)),
     Plan::number("hs_object_id", "Record ID", Make::Id).read_only(),
-    Plan::choice("hs_object_source", "Record creation source", OBJECT_SOURCE, Make::Option(100))
-        .read_only(),
-    Plan::text(
-        "hs_object_source_id",
-        "Record creation source ID",
-        Make::Pick(&["1024738", "userId:5555888"], 80),
-    )
-    .read_only(),
-    Plan::text(
-        "hs_object_source_label",
-        "Record source",
-        Make::Pick(&["INTEGRATION", "CRM_UI", "IMPORT"], 100),
-    )
-    .read_only(),
     Plan::choice("hs_priority", "Priority", PRIORITY, Make::Option(35)),
     Plan::owner("hubspot_owner_id", "Deal owner", 85),
     Plan::moment("notes_last_contacted", "Last Contacted", Make::Moment(55)).read_only(),

@@ -26,6 +26,24 @@ const COMPUTED: &[Plan] = &[
     Plan::text("hs_updated_by_user_id", "Updated by user id", Make::Nothing).read_only(),
 ];
 
+/// Where the records of the four great types come from.
+const ORIGIN: &[Plan] = &[
+    Plan::choice("hs_object_source", "Record creation source", OBJECT_SOURCE, Make::Option(100))
+        .read_only(),
+    Plan::text(
+        "hs_object_source_id",
+        "Record creation source ID",
+        Make::Pick(&["1024738", "userId:5555888"], 80),
+    )
+    .read_only(),
+    Plan::text(
+        "hs_object_source_label",
+        "Record source",
+        Make::Pick(&["INTEGRATION", "CRM_UI", "IMPORT"], 100),
+    )
+    .read_only(),
+];
+
 /// What every type but the four great ones has.
 const EVERY: &[Plan] = &[
     Plan::text("hs_body_preview", "Body preview", Make::Nothing).read_only(),
@@ -75,10 +93,10 @@ fn standard(plural: &str) -> Standard {
     const RECORDS: &str = include_str!("records.txt");
     const DOINGS: &str = include_str!("activities.txt");
     match plural {
-        "contacts" => (include_str!("contacts.txt"), &[COMPUTED, contacts::CONTACTS]),
-        "companies" => (include_str!("companies.txt"), &[COMPUTED, companies::COMPANIES]),
-        "deals" => (include_str!("deals.txt"), &[COMPUTED, deals::DEALS]),
-        "tickets" => (include_str!("tickets.txt"), &[COMPUTED, tickets::TICKETS]),
+        "contacts" => (include_str!("contacts.txt"), &[COMPUTED, ORIGIN, contacts::CONTACTS]),
+        "companies" => (include_str!("companies.txt"), &[COMPUTED, ORIGIN, companies::COMPANIES]),
+        "deals" => (include_str!("deals.txt"), &[COMPUTED, ORIGIN, deals::DEALS]),
+        "tickets" => (include_str!("tickets.txt"), &[COMPUTED, ORIGIN, tickets::TICKETS]),
         "tasks" => (DOINGS, &[COMPUTED, EVERY, ACTIVITY, activities::TASKS]),
         "meetings" => (DOINGS, &[COMPUTED, EVERY, ACTIVITY, activities::MEETINGS]),
         "notes" => (DOINGS, &[COMPUTED, EVERY, ACTIVITY, activities::NOTES]),

@@ -1,6 +1,6 @@
 //! The properties of tickets whose values hang together or that people use.
 
-use super::options::{OBJECT_SOURCE, PRIORITY, TICKET_CATEGORY};
+use super::options::{PRIORITY, TICKET_CATEGORY};
 use crate::emulator::seed::facts::TicketFact;
 use crate::emulator::seed::plan::{Make, Plan};
 
@@ -15,20 +15,6 @@ pub(super) const TICKETS: &[Plan] = &[
     Plan::moment("hs_lastmodifieddate", "Last modified date", Make::Modified).read_only(),
     Plan::text("hs_merged_object_ids", "Merged record IDs", Make::MergedIds).read_only(),
     Plan::number("hs_object_id", "Record ID", Make::Id).read_only(),
-    Plan::choice("hs_object_source", "Record creation source", OBJECT_SOURCE, Make::Option(100))
-        .read_only(),
-    Plan::text(
-        "hs_object_source_id",
-        "Record creation source ID",
-        Make::Pick(&["1024738", "userId:5555888"], 80),
-    )
-    .read_only(),
-    Plan::text(
-        "hs_object_source_label",
-        "Record source",
-        Make::Pick(&["INTEGRATION", "CRM_UI", "IMPORT"], 100),
-    )
-    .read_only(),
     Plan::choice("hs_pipeline", "Pipeline", &[], Make::Fixed("0")),
     Plan::choice("hs_pipeline_stage", "Ticket status", &[], Make::Ticket(TicketFact::Stage)),
     Plan::choices("hs_ticket_category", "Category", TICKET_CATEGORY, Make::Options(60)),
