@@ -43,6 +43,12 @@ fn main() {
     group.bench_function("into builders: serde_json", |bencher| {
         bencher.iter(|| rows(&mut serde_json::Deserializer::from_slice(black_box(&body))));
     });
+    group.bench_function("into builders: serde_json, UTF-8 checked once", |bencher| {
+        bencher.iter(|| {
+            let text = std::str::from_utf8(black_box(&body)).expect("UTF-8");
+            rows(&mut serde_json::Deserializer::from_str(text))
+        });
+    });
     group.bench_function("into builders: sonic-rs", |bencher| {
         bencher.iter(|| rows(&mut sonic_rs::Deserializer::from_slice(black_box(&body))));
     });
