@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 
 /// Records on the page.
-pub const RECORDS: usize = 100;
+pub(crate) const RECORDS: usize = 100;
 /// Properties of each.
-pub const PROPERTIES: usize = 100;
+pub(crate) const PROPERTIES: usize = 100;
 
 /// What a property holds. A contact is mostly text and empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is what its name says")]
-pub enum Kind {
+pub(crate) enum Kind {
     Text,
     Number,
     DateTime,
@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 /// What the property of this place holds.
-pub fn kind(at: usize) -> Kind {
+pub(crate) fn kind(at: usize) -> Kind {
     match at % 10 {
         0 | 1 => Kind::Number,
         2 => Kind::DateTime,
@@ -32,7 +32,7 @@ pub fn kind(at: usize) -> Kind {
 }
 
 /// The name of the property of this place.
-pub fn name(at: usize) -> String {
+pub(crate) fn name(at: usize) -> String {
     format!("property_number_{at:03}")
 }
 
@@ -52,7 +52,7 @@ fn value(record: usize, at: usize) -> Value {
 }
 
 /// The page's bytes.
-pub fn page() -> Vec<u8> {
+pub(crate) fn page() -> Vec<u8> {
     let record = |record: usize| {
         let named = |at| (name(at), value(record, at));
         let properties: Map<String, Value> = (0..PROPERTIES).map(named).collect();
