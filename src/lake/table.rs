@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::DateTime;
@@ -326,18 +326,30 @@ impl Table {
         maintain::maintain(self, policy).await
     }
 
-    /// Takes the rows that `goes` marks out of the table for good and removes
-    /// every older version at once, so that none can be read with them. `goes`
-    /// sees whole batches in the table's columns.
+    /// Takes rows and cells out of the table for good, moves cursors in the same
+    /// commit, and removes every older version at once, so that none can be read
+    /// with them. `keep` sees whole batches in the table's columns and answers
+    /// what stays of each, in the same columns; nothing where all of it stays.
+    /// It is asked twice about a file of which something goes.
     ///
     /// # Errors
     /// [`LakeError::Conflict`] when someone else wrote the table meanwhile. After
     /// any error the purge has to be repeated; repeating it is harmless.
     pub async fn purge(
         &mut self,
-        goes: impl Fn(&RecordBatch) -> BooleanArray + Send + Sync,
+        keep: impl Fn(&RecordBatch) -> Result<Option<RecordBatch>, ArrowError> + Send + Sync,
+        cursors: &[Cursor],
     ) -> Result<PurgeReport, LakeError> {
-        purge::purge(self, &goes).await
+        purge::purge(self, &keep, cursors).await
+    }
+
+    /// Removes every older version, whatever history the lake keeps, and moves
+    /// cursors in a commit of their own.
+    ///
+    /// # Errors
+    /// As [`Table::purge`].
+    pub async fn forget_past(&mut self, cursors: &[Cursor]) -> Result<PurgeReport, LakeError> {
+        purge::purge(self, &|_| Ok(None), cursors).await
     }
 
     /// When the table's past was last purged (ms since 1970 UTC), if ever.
@@ -386,7 +398,8 @@ impl Table {
         self.delta.snapshot().expect("a handle is made of a loaded table")
     }
 
-    pub(super) fn key(&self) -> &[String] {
+    /// Columns that identify a row; none for a table that is only appended to.
+    pub fn key(&self) -> &[String] {
         &self.key
     }
 

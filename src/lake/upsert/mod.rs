@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 pub(super) use self::changes::MergeColumns;
 use self::changes::{ChangeSet, Fate};
 use self::matching::{match_file, scan_keys};
-pub(super) use self::rewrite::copy_without;
+use self::rewrite::copy_without;
 use super::commit::OnConflict;
 use super::files::{DataFile, KeyFilter};
 use super::writer::TableWriter;
