@@ -8,15 +8,13 @@
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use chrono::Utc;
-use deltalake::checkpoints::cleanup_expired_logs_for;
 use deltalake::kernel::Action;
 use deltalake::protocol::DeltaOperation;
 use futures::TryStreamExt;
 
 use super::commit::OnConflict;
 use super::files::{DataFile, data_files};
-use super::maintain::sweep;
+use super::maintain::{StoredFiles, clean_log, sweep};
 use super::writer::TableWriter;
 use super::{Cursor, LakeError, Table};
 
@@ -59,7 +57,7 @@ pub(super) async fn purge(
     let adds = writer.finish().await.map_err(table.place().failed("taking rows out"))?;
     actions.extend(adds.into_iter().map(Action::Add));
     let operation = DeltaOperation::Delete { predicate: None };
-    let now = Utc::now().timestamp_millis();
+    let now = table.lake().now();
     // The commit is made even where no row goes: older versions may hold some.
     let purged = Cursor { app_id: PURGED.to_owned(), value: now };
     let cursors: Vec<_> = cursors.iter().cloned().chain([purged]).collect();
@@ -98,11 +96,9 @@ async fn cut(
 /// Removes every version but the last.
 async fn forget(table: &Table) -> Result<usize, LakeError> {
     table.write_checkpoint().await?;
-    let cutoff = Utc::now().timestamp_millis() + CLOCK_SKEW_MILLIS;
-    let files = sweep(table, cutoff).await?;
-    let log = table.delta().log_store();
-    let cleaned = cleanup_expired_logs_for(table.version(), log.as_ref(), cutoff, None).await;
-    cleaned.map_err(table.place().failed("removing its log"))?;
+    let cutoff = table.lake().now() + CLOCK_SKEW_MILLIS;
+    let files = sweep(table, &StoredFiles::of(table).await?, cutoff, cutoff).await?;
+    clean_log(table, cutoff).await?;
     Ok(files)
 }
 

@@ -23,6 +23,7 @@ use super::commit::OnConflict;
 use super::error::Place;
 use super::files::data_files;
 use super::log::{LogDigest, LogReader};
+use super::maintain::StoredFiles;
 use super::provider::LakeProvider;
 use super::root::{Lake, TableName};
 use super::schema::{conform, unknown_column};
@@ -281,7 +282,7 @@ impl Table {
         let mut delta = DeltaTable::new(self.delta.log_store());
         let loaded = delta.load_version(version).await;
         loaded.map_err(|error| self.no_such_version(format!("{version}"), Some(error)))?;
-        Self::load(&self.lake, &self.name, delta).await
+        self.past(delta, || format!("{version}")).await
     }
 
     /// The table as it stood at a time, in microseconds since 1970 UTC.
@@ -302,7 +303,23 @@ impl Table {
         if is_later(written) || is_later(self.purged_at()) {
             return Err(self.no_such_version(wanted(), None));
         }
-        Self::load(&self.lake, &self.name, delta).await
+        self.past(delta, wanted).await
+    }
+
+    /// An older version, if its files are still there: the log tells of versions
+    /// a little further back than they are kept.
+    async fn past(
+        &self,
+        delta: DeltaTable,
+        wanted: impl Fn() -> String,
+    ) -> Result<Self, LakeError> {
+        let past = Self::load(&self.lake, &self.name, delta).await?;
+        let stored = StoredFiles::of(self).await?;
+        let needed = data_files(past.state(), &[]);
+        match needed.iter().all(|file| stored.has(&file.path)) {
+            true => Ok(past),
+            false => Err(self.no_such_version(wanted(), None)),
+        }
     }
 
     fn no_such_version(&self, wanted: String, source: Option<DeltaTableError>) -> LakeError {
@@ -318,7 +335,8 @@ impl Table {
     }
 
     /// Compacts small files, writes a checkpoint and removes files that no
-    /// version inside the retention needs, each only when due.
+    /// version inside the history needs, each only when due; and shortens the
+    /// history where it has come to hold too many bytes.
     pub async fn maintain(
         &mut self,
         policy: &MaintenancePolicy,
@@ -418,6 +436,7 @@ impl Table {
             schema: self.schema(),
             key: self.key.clone(),
             partition_by: self.partition_by.clone(),
+            target_bytes: self.lake.sizes().target,
         }
     }
 

@@ -50,7 +50,8 @@ pub(super) fn without(text: &str, addresses: &BTreeSet<String>) -> Option<String
             left.push_str(member);
         }
     }
-    is_changed.then(|| left.trim_matches(|c: char| c.is_whitespace() || ";,".contains(c)).to_owned())
+    is_changed
+        .then(|| left.trim_matches(|c: char| c.is_whitespace() || ";,".contains(c)).to_owned())
 }
 
 #[cfg(test)]
@@ -63,10 +64,16 @@ mod tests {
 
     #[test]
     fn a_longer_address_is_another() {
-        for text in ["ada@example.com", "To: Ada@Example.com.", "<ada@example.com>", "ada@example.com;x@y.z"] {
+        for text in [
+            "ada@example.com",
+            "To: Ada@Example.com.",
+            "<ada@example.com>",
+            "ada@example.com;x@y.z",
+        ] {
             assert!(names_any(text, &ada()), "{text}");
         }
-        for text in ["not-ada@example.com", "ada@example.com-and.co", "ada@example.company", "ada"] {
+        for text in ["not-ada@example.com", "ada@example.com-and.co", "ada@example.company", "ada"]
+        {
             assert!(!names_any(text, &ada()), "{text}");
         }
     }

@@ -126,7 +126,8 @@ pub async fn purge(
 async fn look_through(person: &Person, table: &Table) -> Result<Traces, PipelineError> {
     let mut found = Traces::default();
     let mut rows = table.scan(None, None).await?;
-    let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| PipelineError::Purge { source };
+    let unreadable =
+        |source: Box<dyn std::error::Error + Send + Sync>| PipelineError::Purge { source };
     while let Some(batch) = rows.try_next().await.map_err(|error| unreadable(error.into()))? {
         let here = person.traces(table.name(), table.key(), &batch);
         found.add(here.map_err(|error| unreadable(error.into()))?);
@@ -182,7 +183,8 @@ async fn rebuild(
     }
     let started = Utc::now().timestamp_micros();
     let built =
-        building::build(engine, lake, &new_run_id(), started, Some(models.clone()), missing).await?;
+        building::build(engine, lake, &new_run_id(), started, Some(models.clone()), missing)
+            .await?;
     for name in models {
         let status = built.report.model(&name).map(|report| &report.status);
         match status {

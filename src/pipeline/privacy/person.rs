@@ -348,9 +348,8 @@ impl Person {
         let options = FormatOptions::default();
         for column in batch.columns() {
             if let Some(texts) = column.as_string_opt::<i32>() {
-                let named = |text: Option<&str>| {
-                    text.is_some_and(|text| names_any(text, &self.emails))
-                };
+                let named =
+                    |text: Option<&str>| text.is_some_and(|text| names_any(text, &self.emails));
                 found.iter_mut().zip(texts).for_each(|(found, text)| *found |= named(text));
             } else if column.data_type().is_nested() {
                 let shown = ArrayFormatter::try_new(column, &options)?;
@@ -412,9 +411,8 @@ impl Person {
         }
         for column in ["old", "new"] {
             let rows = texts(batch, column).unwrap_or_default();
-            let has_id = |row: Option<String>| {
-                row.is_some_and(|row| self.ids_in(&row).next().is_some())
-            };
+            let has_id =
+                |row: Option<String>| row.is_some_and(|row| self.ids_in(&row).next().is_some());
             told.iter_mut().zip(rows).for_each(|(told, row)| *told = *told || has_id(row));
         }
         told
