@@ -85,14 +85,20 @@ pub(super) async fn maintain(
         return Ok(report);
     }
     let files = StoredFiles::of(table).await?;
+    let most = policy.old_bytes(files.live_bytes);
+    if !report.checkpointed && files.old_bytes <= most {
+        return Ok(report);
+    }
     let now = table.lake().now();
     let oldest = now.saturating_sub(millis(policy.history));
-    let cutoff = match files.old_bytes <= policy.old_bytes(files.live_bytes) {
+    let taken_out = taken_out(table).await?;
+    let cutoff = match files.old_bytes <= most {
         true => oldest,
-        false => shortened(table, policy, &files, oldest, now).await?,
+        // Some room is made at once, since looking for it costs reading the log.
+        false => shortened(&files, &taken_out, most / 3 * 2, oldest, now),
     };
     if report.checkpointed || cutoff > oldest {
-        report.files_removed = sweep(table, &files, oldest, cutoff).await?;
+        report.files_removed = remove(table, &files, &taken_out, oldest, cutoff).await?;
         clean_log(table, cutoff).await?;
     }
     Ok(report)
@@ -140,18 +146,19 @@ impl StoredFiles {
 }
 
 /// The time since which old versions are kept (ms since 1970 UTC), where those
-/// since `oldest` take too much: the files taken out longest ago go first.
-async fn shortened(
-    table: &Table,
-    policy: &MaintenancePolicy,
+/// since `oldest` take more than `most` bytes: the files taken out longest ago go
+/// first.
+fn shortened(
     files: &StoredFiles,
+    taken_out: &HashMap<Path, i64>,
+    most: u64,
     oldest: i64,
     now: i64,
-) -> Result<i64, LakeError> {
-    let taken_out = taken_out(table).await?;
+) -> i64 {
     let mut old: Vec<(i64, u64)> = files
         .files
         .iter()
+        .filter(|file| !files.live.contains(&file.location))
         .filter_map(|file| Some((*taken_out.get(&file.location)?, file.size)))
         .filter(|(at, _)| *at >= oldest)
         .collect();
@@ -160,13 +167,13 @@ async fn shortened(
     let latest = now.saturating_sub(millis(SHORTEST_HISTORY));
     let mut cutoff = oldest;
     for (at, size) in old {
-        if left <= policy.old_bytes(files.live_bytes) || at >= latest {
+        if left <= most || at >= latest {
             break;
         }
         left -= size;
         cutoff = at + 1;
     }
-    Ok(cutoff)
+    cutoff
 }
 
 /// Merges small files, partition by partition, in one commit that says that no
@@ -215,7 +222,16 @@ pub(super) async fn sweep(
     litter_before: i64,
     cutoff: i64,
 ) -> Result<usize, LakeError> {
-    let taken_out = taken_out(table).await?;
+    remove(table, files, &taken_out(table).await?, litter_before, cutoff).await
+}
+
+async fn remove(
+    table: &Table,
+    files: &StoredFiles,
+    taken_out: &HashMap<Path, i64>,
+    litter_before: i64,
+    cutoff: i64,
+) -> Result<usize, LakeError> {
     let goes = |file: &&ObjectMeta| match taken_out.get(&file.location) {
         _ if files.live.contains(&file.location) => false,
         Some(at) => *at < cutoff,

@@ -587,7 +587,8 @@ mod tests {
     }
 
     fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
-        RecordBatch::try_from_iter(columns).expect("columns of one length")
+        let columns = columns.map(|(name, values)| (name, values, true));
+        RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
     }
 
     fn marked<const N: usize>(name: &TableName, columns: [(&str, ArrayRef); N]) -> Vec<bool> {
