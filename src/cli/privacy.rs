@@ -30,7 +30,7 @@ async fn purge(args: &PurgeArgs, common: &Common) -> Result<Outcome, Failure> {
 
 /// What the table of figures does not say.
 fn tell(purged: &PurgeOutcome, whom: &str) {
-    if purged.tables.iter().all(|table| table.rows == 0) {
+    if !purged.found {
         eprintln!("No row was about {whom}");
     }
     if !purged.rebuilt.is_empty() {

@@ -42,6 +42,8 @@ const IDS_TOLD: usize = 50;
 /// What a purge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PurgeOutcome {
+    /// Whether any row was about the records.
+    pub found: bool,
     /// Every table of the lake.
     pub tables: Vec<Purged>,
     /// Models that were built anew from what is left.
@@ -63,7 +65,7 @@ pub struct PurgeOutcome {
 pub struct Purged {
     /// The table's SQL name.
     pub table: String,
-    /// Rows of its last version that went.
+    /// Rows of its last version that went; in an emptied model, those of others too.
     pub rows: u64,
     /// Cells of other rows that held an address of the person's and nothing
     /// else, and from which it went.
@@ -108,7 +110,8 @@ pub async fn purge(
     // The mirror goes last: it alone knows whom a cut purge was about. Models go
     // first: what they were made of tells which ones are meant.
     names.sort_by_key(|name| (*name == mirror, !name.schema().is_empty()));
-    let mut outcome = PurgeOutcome::default();
+    let found = traces.values().any(|traces| traces.rows > 0);
+    let mut outcome = PurgeOutcome { found, ..PurgeOutcome::default() };
     for name in names {
         let Some(table) = lake.table(&name).await? else { continue };
         if name.schema().is_empty() && table.row_count() > 0 && !is_made(&engine, &name) {
