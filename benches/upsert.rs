@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
-use hublake::lake::{MaintenancePolicy, Table, UpsertCounts};
+use hublake::lake::{LakeConfig, MaintenancePolicy, Table, UpsertCounts};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -132,6 +132,7 @@ impl Bench {
             history: Duration::ZERO,
             compact_after_files: usize::MAX,
             checkpoint_every: 1,
+            ..MaintenancePolicy::new(&LakeConfig::default())
         };
         runtime.block_on(self.table.maintain(&now)).expect("swept");
         time

@@ -86,7 +86,7 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Show the rows HubSpot refused
     Rejects(RejectsArgs),
-    /// Forget people for good, in every version of every table
+    /// Take people out of the lake for good, its older versions included
     Privacy(PrivacyArgs),
     /// Ask the lake a question in SQL
     Query(QueryArgs),
@@ -203,7 +203,14 @@ pub(super) struct PrivacyArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PrivacyCommand {
-    /// Remove records and all that the lake knows of them; there is no way back
+    /// Remove the rows about records from every table and version; there is no way back
+    ///
+    /// Rows go that bear a record's id, one of its email addresses or, where they are about a
+    /// create, a unique value of it. Models that read what loses rows are built anew; where their
+    /// rows do not say whose they are, their `<model>_changes` is emptied. Published Parquet is
+    /// replaced. In other records' rows, cells that hold an address and nothing else are cleared;
+    /// texts that mention one are told of and stay. Sources outside the lake and HubSpot itself
+    /// are not touched: what they still show comes back with the next run.
     Purge(PurgeArgs),
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
 use deltalake::DeltaTableError;
 use deltalake::checkpoints::create_checkpoint;
 use deltalake::kernel::transaction::{
@@ -41,11 +40,17 @@ impl Table {
     /// looked for before one is returned.
     pub(super) async fn commit(
         &mut self,
-        actions: Vec<Action>,
+        mut actions: Vec<Action>,
         operation: DeltaOperation,
         cursors: &[Cursor],
         on_conflict: OnConflict,
     ) -> Result<(), LakeError> {
+        let now = self.lake().now();
+        for action in &mut actions {
+            if let Action::Remove(removed) = action {
+                removed.deletion_timestamp = Some(now);
+            }
+        }
         let commit_id = Uuid::new_v4().to_string();
         let schema = self.schema();
         let mut attempt = 1;
@@ -113,7 +118,7 @@ impl Table {
     /// Cursors that move forward from where they stand, as Delta writes them. The
     /// greatest wins where one is named twice.
     fn moving(&self, cursors: &[Cursor]) -> Vec<Transaction> {
-        let now = Utc::now().timestamp_millis();
+        let now = self.lake().now();
         let mut moving: HashMap<&str, i64> = HashMap::new();
         for Cursor { app_id, value } in cursors {
             let at = moving.get(app_id.as_str()).copied().or_else(|| self.cursor(app_id));

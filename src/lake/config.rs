@@ -14,6 +14,9 @@ const DEFAULT_URL: &str = "./lake";
 /// A week of time travel covers a long weekend and stays cheap to store.
 const DEFAULT_HISTORY_DAYS: u32 = 7;
 
+/// Storage that grows with the table and not with the number of runs.
+const DEFAULT_HISTORY_TIMES: u32 = 3;
+
 /// Where the lake lies, how to reach it, and how long its history is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -25,8 +28,14 @@ pub struct LakeConfig {
     /// (`aws_endpoint`, `aws_region`, `azure_storage_account_name`, …). What is
     /// not given here is taken from the environment (`AWS_ENDPOINT`, …)
     pub options: BTreeMap<String, OptionValue>,
-    /// Days for which older versions of a table can be read; at least 1
+    /// Days for which older versions of a table can be read; at least 1. Fewer
+    /// where they would take more than `history_times` allows
     pub history_days: u32,
+    /// Most bytes that files of older versions of a table may take, in times those
+    /// of its newest version; at least 1. Up to 64 MiB are always kept, and half
+    /// an hour. A row that changes costs the copy of its file: a table of which
+    /// every file changes every 15 minutes has old versions of an hour at 3
+    pub history_times: u32,
 }
 
 /// A value of a store option. Secrets come by reference only.
@@ -57,6 +66,7 @@ impl Default for LakeConfig {
             url: DEFAULT_URL.into(),
             options: BTreeMap::new(),
             history_days: DEFAULT_HISTORY_DAYS,
+            history_times: DEFAULT_HISTORY_TIMES,
         }
     }
 }
@@ -70,6 +80,9 @@ impl LakeConfig {
         }
         if self.history_days == 0 {
             return Err(setting("lake.history_days", "must be at least 1"));
+        }
+        if self.history_times == 0 {
+            return Err(setting("lake.history_times", "must be at least 1"));
         }
         self.options.iter().try_for_each(|(key, value)| {
             let plain = matches!(value, OptionValue::Text(_));

@@ -220,7 +220,7 @@ impl LakeError {
                 );
             }
             Self::NoSuchVersion { .. } => {
-                "Choose a version inside `lake.history_days`, as listed by `status`"
+                "Choose a later one: old versions are kept for `lake.history_days`, and fewer days where they would take more than `lake.history_times` allows"
             }
         };
         advice.to_owned()

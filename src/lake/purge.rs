@@ -1,22 +1,20 @@
-//! Taking rows out of a table for good, its past included.
+//! Taking rows and cells out of a table for good, its past included.
 //!
 //! Elsewhere nothing is ever deleted: a row that goes stays readable in older
-//! versions. Here it must not. The rows are cut out of their files, the new
+//! versions. Here it must not. What goes is cut out of its files, the new
 //! version is checkpointed, and every older file and log entry is removed at
 //! once, whatever history the lake keeps: log entries hold the least and
 //! greatest values of columns, so they can name a person too.
 
-use arrow::array::{BooleanArray, RecordBatch};
-use chrono::Utc;
-use deltalake::checkpoints::cleanup_expired_logs_for;
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use deltalake::kernel::Action;
 use deltalake::protocol::DeltaOperation;
 use futures::TryStreamExt;
 
 use super::commit::OnConflict;
 use super::files::{DataFile, data_files};
-use super::maintain::sweep;
-use super::upsert::copy_without;
+use super::maintain::{StoredFiles, clean_log, sweep};
 use super::writer::TableWriter;
 use super::{Cursor, LakeError, Table};
 
@@ -37,61 +35,70 @@ pub struct PurgeReport {
     pub files: usize,
 }
 
+/// What stays of a batch; none where all of it stays as it is.
+pub(super) type Keep<'a> =
+    &'a (dyn Fn(&RecordBatch) -> Result<Option<RecordBatch>, ArrowError> + Send + Sync);
+
 pub(super) async fn purge(
     table: &mut Table,
-    goes: &(dyn Fn(&RecordBatch) -> BooleanArray + Send + Sync),
+    keep: Keep<'_>,
+    cursors: &[Cursor],
 ) -> Result<PurgeReport, LakeError> {
     let mut actions = Vec::new();
     let mut rows = 0;
     let mut writer = TableWriter::new(table.file_format());
     for file in data_files(table.state(), table.partition_by()) {
-        let cut = cut(table, &file, goes, &mut writer).await;
-        let cut = cut.map_err(table.place().failed("taking rows out"))?;
-        if cut > 0 {
-            rows += cut;
+        let cut = cut(table, &file, keep, &mut writer).await;
+        if let Some(gone) = cut.map_err(table.place().failed("taking rows out"))? {
+            rows += gone;
             actions.push(file.remove(true));
         }
     }
     let adds = writer.finish().await.map_err(table.place().failed("taking rows out"))?;
     actions.extend(adds.into_iter().map(Action::Add));
     let operation = DeltaOperation::Delete { predicate: None };
-    let now = Utc::now().timestamp_millis();
+    let now = table.lake().now();
     // The commit is made even where no row goes: older versions may hold some.
     let purged = Cursor { app_id: PURGED.to_owned(), value: now };
-    table.commit(actions, operation, &[purged], OnConflict::Fail).await?;
+    let cursors: Vec<_> = cursors.iter().cloned().chain([purged]).collect();
+    table.commit(actions, operation, &cursors, OnConflict::Fail).await?;
     Ok(PurgeReport { rows, files: forget(table).await? })
 }
 
-/// Copies what stays of a file; the number of rows that go.
+/// Copies what stays of a file of which something goes; the number of rows that
+/// go. A file of which nothing goes is left where it is.
 async fn cut(
     table: &Table,
     file: &DataFile,
-    goes: &(dyn Fn(&RecordBatch) -> BooleanArray + Send + Sync),
+    keep: Keep<'_>,
     writer: &mut TableWriter,
-) -> parquet::errors::Result<u64> {
+) -> parquet::errors::Result<Option<u64>> {
     let open = file.open(&table.data_store(), &table.schema()).await?;
     let mut batches = open.stream(&open.all_columns(), None)?;
-    let (mut position, mut going) = (0, Vec::new());
+    let mut stays_whole = true;
+    while stays_whole && let Some(batch) = batches.try_next().await? {
+        stays_whole = keep(&batch)?.is_none();
+    }
+    if stays_whole {
+        return Ok(None);
+    }
+    let mut batches = open.stream(&open.all_columns(), None)?;
+    let mut gone = 0;
     while let Some(batch) = batches.try_next().await? {
-        let marks = goes(&batch);
-        let here = (0..batch.num_rows()).filter(|row| marks.value(*row));
-        going.extend(here.map(|row| position + row as u64));
-        position += batch.num_rows() as u64;
+        let rest = keep(&batch)?;
+        let rest = rest.as_ref().unwrap_or(&batch);
+        gone += (batch.num_rows() - rest.num_rows()) as u64;
+        writer.write(rest).await?;
     }
-    if !going.is_empty() {
-        copy_without(&open, &going, writer).await?;
-    }
-    Ok(going.len() as u64)
+    Ok(Some(gone))
 }
 
 /// Removes every version but the last.
 async fn forget(table: &Table) -> Result<usize, LakeError> {
     table.write_checkpoint().await?;
-    let cutoff = Utc::now().timestamp_millis() + CLOCK_SKEW_MILLIS;
-    let files = sweep(table, cutoff).await?;
-    let log = table.delta().log_store();
-    let cleaned = cleanup_expired_logs_for(table.version(), log.as_ref(), cutoff, None).await;
-    cleaned.map_err(table.place().failed("removing its log"))?;
+    let cutoff = table.lake().now() + CLOCK_SKEW_MILLIS;
+    let files = sweep(table, &StoredFiles::of(table).await?, cutoff, cutoff).await?;
+    clean_log(table, cutoff).await?;
     Ok(files)
 }
 
@@ -100,7 +107,8 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::time::{Duration, SystemTime};
 
-    use arrow::array::AsArray;
+    use arrow::array::{AsArray, BooleanArray};
+    use arrow::compute::filter_record_batch;
     use arrow::datatypes::Int64Type;
 
     use super::super::testing::{Person, people, person_spec, stored_people};
@@ -130,11 +138,12 @@ mod tests {
             let file = std::fs::File::options().write(true).open(path).expect("a file");
             file.set_modified(in_an_hour).expect("a time");
         }
-        let is_ada = |batch: &RecordBatch| -> BooleanArray {
+        let not_ada = |batch: &RecordBatch| {
             let ids = batch.column(0).as_primitive::<Int64Type>();
-            ids.values().iter().map(|id| Some(*id == 1)).collect()
+            let stays: BooleanArray = ids.values().iter().map(|id| Some(*id != 1)).collect();
+            filter_record_batch(batch, &stays).map(Some)
         };
-        assert_eq!(table.purge(is_ada).await.expect("purged").rows, 1);
+        assert_eq!(table.purge(not_ada, &[]).await.expect("purged").rows, 1);
         let left: Vec<_> = before.iter().filter(|path| path.exists()).collect();
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(stored_people(&table).await.len(), 1);

@@ -6,6 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use chrono::Utc;
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
@@ -16,6 +17,7 @@ use super::error::Place;
 use super::lock::Lock;
 use super::store::object_store_for;
 use super::table::Table;
+use super::writer::FileSizes;
 use super::{LakeConfig, LakeError, OptionValue};
 
 /// One lake: a root URL and the store that reaches it. Cheap to clone.
@@ -34,7 +36,13 @@ struct Shared {
     project_dir: PathBuf,
     options: BTreeMap<String, OptionValue>,
     history_days: u32,
+    /// ms since 1970 UTC
+    clock: Clock,
+    sizes: FileSizes,
 }
+
+/// Tells the time, in ms since 1970 UTC.
+pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 impl Lake {
     /// Opens the lake at the configured URL, making a local folder if it is
@@ -53,6 +61,19 @@ impl Lake {
         config: &LakeConfig,
         project_dir: &FilePath,
     ) -> Result<Self, LakeError> {
+        let clock = Arc::new(|| Utc::now().timestamp_millis());
+        Self::timed(store, url, config, project_dir, clock, FileSizes::default())
+    }
+
+    /// The same with a clock and file sizes of the caller's.
+    pub(super) fn timed(
+        store: Arc<dyn ObjectStore>,
+        url: Url,
+        config: &LakeConfig,
+        project_dir: &FilePath,
+        clock: Clock,
+        sizes: FileSizes,
+    ) -> Result<Self, LakeError> {
         let prefix = Path::from_url_path(url.path())
             .map_err(|_| setting("lake.url", format!("`{url}` has an unusable path")))?;
         let shared = Shared {
@@ -63,6 +84,8 @@ impl Lake {
             project_dir: project_dir.to_owned(),
             options: config.options.clone(),
             history_days: config.history_days,
+            clock,
+            sizes,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -157,6 +180,15 @@ impl Lake {
 
     pub(super) fn history_days(&self) -> u32 {
         self.shared.history_days
+    }
+
+    /// The time, in ms since 1970 UTC.
+    pub(super) fn now(&self) -> i64 {
+        (self.shared.clock)()
+    }
+
+    pub(super) fn sizes(&self) -> FileSizes {
+        self.shared.sizes
     }
 
     /// The place of a table.

@@ -134,7 +134,7 @@ async fn s3_lake() -> (Lake, Objects) {
             ("aws_allow_http".into(), OptionValue::Flag(true)),
             ("aws_skip_signature".into(), OptionValue::Flag(true)),
         ]),
-        history_days: 7,
+        ..LakeConfig::default()
     };
     let lake = Lake::open(&config, std::path::Path::new(".")).await.expect("a lake");
     (lake, objects)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::DateTime;
@@ -23,6 +23,7 @@ use super::commit::OnConflict;
 use super::error::Place;
 use super::files::data_files;
 use super::log::{LogDigest, LogReader};
+use super::maintain::StoredFiles;
 use super::provider::LakeProvider;
 use super::root::{Lake, TableName};
 use super::schema::{conform, unknown_column};
@@ -281,7 +282,7 @@ impl Table {
         let mut delta = DeltaTable::new(self.delta.log_store());
         let loaded = delta.load_version(version).await;
         loaded.map_err(|error| self.no_such_version(format!("{version}"), Some(error)))?;
-        Self::load(&self.lake, &self.name, delta).await
+        self.past(delta, || format!("{version}")).await
     }
 
     /// The table as it stood at a time, in microseconds since 1970 UTC.
@@ -302,7 +303,23 @@ impl Table {
         if is_later(written) || is_later(self.purged_at()) {
             return Err(self.no_such_version(wanted(), None));
         }
-        Self::load(&self.lake, &self.name, delta).await
+        self.past(delta, wanted).await
+    }
+
+    /// An older version, if its files are still there: the log tells of versions
+    /// a little further back than they are kept.
+    async fn past(
+        &self,
+        delta: DeltaTable,
+        wanted: impl Fn() -> String,
+    ) -> Result<Self, LakeError> {
+        let past = Self::load(&self.lake, &self.name, delta).await?;
+        let stored = StoredFiles::of(self).await?;
+        let needed = data_files(past.state(), &[]);
+        match needed.iter().all(|file| stored.has(&file.path)) {
+            true => Ok(past),
+            false => Err(self.no_such_version(wanted(), None)),
+        }
     }
 
     fn no_such_version(&self, wanted: String, source: Option<DeltaTableError>) -> LakeError {
@@ -318,7 +335,8 @@ impl Table {
     }
 
     /// Compacts small files, writes a checkpoint and removes files that no
-    /// version inside the retention needs, each only when due.
+    /// version inside the history needs, each only when due; and shortens the
+    /// history where it has come to hold too many bytes.
     pub async fn maintain(
         &mut self,
         policy: &MaintenancePolicy,
@@ -326,18 +344,30 @@ impl Table {
         maintain::maintain(self, policy).await
     }
 
-    /// Takes the rows that `goes` marks out of the table for good and removes
-    /// every older version at once, so that none can be read with them. `goes`
-    /// sees whole batches in the table's columns.
+    /// Takes rows and cells out of the table for good, moves cursors in the same
+    /// commit, and removes every older version at once, so that none can be read
+    /// with them. `keep` sees whole batches in the table's columns and answers
+    /// what stays of each, in the same columns; nothing where all of it stays.
+    /// It is asked twice about a file of which something goes.
     ///
     /// # Errors
     /// [`LakeError::Conflict`] when someone else wrote the table meanwhile. After
     /// any error the purge has to be repeated; repeating it is harmless.
     pub async fn purge(
         &mut self,
-        goes: impl Fn(&RecordBatch) -> BooleanArray + Send + Sync,
+        keep: impl Fn(&RecordBatch) -> Result<Option<RecordBatch>, ArrowError> + Send + Sync,
+        cursors: &[Cursor],
     ) -> Result<PurgeReport, LakeError> {
-        purge::purge(self, &goes).await
+        purge::purge(self, &keep, cursors).await
+    }
+
+    /// Removes every older version, whatever history the lake keeps, and moves
+    /// cursors in a commit of their own.
+    ///
+    /// # Errors
+    /// As [`Table::purge`].
+    pub async fn forget_past(&mut self, cursors: &[Cursor]) -> Result<PurgeReport, LakeError> {
+        purge::purge(self, &|_| Ok(None), cursors).await
     }
 
     /// When the table's past was last purged (ms since 1970 UTC), if ever.
@@ -386,7 +416,8 @@ impl Table {
         self.delta.snapshot().expect("a handle is made of a loaded table")
     }
 
-    pub(super) fn key(&self) -> &[String] {
+    /// Columns that identify a row; none for a table that is only appended to.
+    pub fn key(&self) -> &[String] {
         &self.key
     }
 
@@ -405,6 +436,7 @@ impl Table {
             schema: self.schema(),
             key: self.key.clone(),
             partition_by: self.partition_by.clone(),
+            target_bytes: self.lake.sizes().target,
         }
     }
 

@@ -21,7 +21,12 @@ fn cursor(app_id: &str, value: i64) -> Cursor {
 }
 
 fn policy(history: Duration) -> MaintenancePolicy {
-    MaintenancePolicy { history, compact_after_files: 3, checkpoint_every: 5 }
+    MaintenancePolicy {
+        history,
+        compact_after_files: 3,
+        checkpoint_every: 5,
+        ..MaintenancePolicy::new(&LakeConfig::default())
+    }
 }
 
 #[tokio::test]
@@ -235,7 +240,8 @@ async fn upkeep_compacts_checkpoints_and_sweeps_what_history_does_not_need() {
 
     table.commit_cursors(&[cursor("a", 19)]).await.expect("moved");
     let in_a_while = chrono::Utc::now().timestamp_millis() + 1_000_000;
-    let removed = maintain::sweep(&table, in_a_while).await.expect("swept");
+    let files = maintain::StoredFiles::of(&table).await.expect("listed");
+    let removed = maintain::sweep(&table, &files, in_a_while, in_a_while).await.expect("swept");
     assert_eq!(removed, 7, "six compacted files and one of a commit that never was");
     let found = lake.table(table.name()).await.expect("readable").expect("there");
     assert_eq!(stored_people(&found).await, before);

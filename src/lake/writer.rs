@@ -20,9 +20,26 @@ use uuid::Uuid;
 
 use super::stats::{file_stats, indexed_columns};
 
-/// A file is closed at this size: large enough that reading it is mostly reading,
-/// small enough that one changed row does not cost much to rewrite.
-pub(super) const TARGET_FILE_BYTES: usize = 64 * 1024 * 1024;
+/// Sizes of data files, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSizes {
+    /// A file is closed at this size: large enough that reading it is mostly
+    /// reading, small enough that one changed row does not cost much to rewrite
+    pub(super) target: usize,
+    /// Files below this size are worth merging; above it, rewriting costs more
+    /// than one file less is worth
+    pub(super) compact_below: u64,
+    /// What remains of a touched file this small goes into the file of changed
+    /// rows instead of a new small file, so that their number does not grow
+    pub(super) gather_below: u64,
+}
+
+impl Default for FileSizes {
+    fn default() -> Self {
+        let target = 64 * 1024 * 1024;
+        Self { target, compact_below: target as u64 / 4, gather_below: target as u64 / 8 }
+    }
+}
 
 /// A file is closed at this many rows, however small they are.
 const TARGET_FILE_ROWS: usize = 500_000;
@@ -48,6 +65,7 @@ pub(super) struct FileFormat {
     pub(super) schema: SchemaRef,
     pub(super) key: Vec<String>,
     pub(super) partition_by: Vec<String>,
+    pub(super) target_bytes: usize,
 }
 
 impl FileFormat {
@@ -140,7 +158,7 @@ impl TableWriter {
             file.rows += length;
             start += length;
             let bytes = file.writer.bytes_written() + file.writer.in_progress_size();
-            if bytes >= TARGET_FILE_BYTES || file.rows >= TARGET_FILE_ROWS {
+            if bytes >= self.format.target_bytes || file.rows >= TARGET_FILE_ROWS {
                 self.finish_file(&partition, file).await?;
             } else {
                 self.open.insert(partition.clone(), file);
@@ -273,6 +291,7 @@ mod tests {
             schema,
             key: vec!["id".into()],
             partition_by,
+            target_bytes: FileSizes::default().target,
         }
     }
 

@@ -111,13 +111,7 @@ pub(super) async fn export(
         let export = session.project.models.get(&model.name)?.config.export.as_ref()?;
         Some((TableName::model(&model.name), export.parquet.as_str()))
     });
-    let tables = pipeline.export.iter().filter_map(|(table, export)| {
-        let (schema, name) = table.split_once('.')?;
-        let name =
-            if schema == "hubspot" { TableName::hubspot(name) } else { TableName::system(name) };
-        Some((name, export.parquet.as_str()))
-    });
-    for (name, url) in models.chain(tables) {
+    for (name, url) in models.chain(exported_tables(pipeline)) {
         if let Err(error) = export_one(&session.lake, &name, url).await {
             results.problem(
                 lake_outcome(&error),
@@ -127,11 +121,34 @@ pub(super) async fn export(
     }
 }
 
-async fn export_one(lake: &Lake, name: &TableName, url: &str) -> Result<(), LakeError> {
-    let Some(table) = lake.table(name).await? else { return Ok(()) };
+/// The tables besides models that a pipeline publishes, and where.
+fn exported_tables(pipeline: &PipelineConfig) -> impl Iterator<Item = (TableName, &str)> {
+    pipeline.export.iter().filter_map(|(table, export)| {
+        let (schema, name) = table.split_once('.')?;
+        let name =
+            if schema == "hubspot" { TableName::hubspot(name) } else { TableName::system(name) };
+        Some((name, export.parquet.as_str()))
+    })
+}
+
+/// Everything that a project publishes, and where.
+pub(super) fn exports(project: &Project) -> impl Iterator<Item = (TableName, &str)> {
+    let models = project.models.iter().filter_map(|(name, model)| {
+        Some((TableName::model(name), model.config.export.as_ref()?.parquet.as_str()))
+    });
+    models.chain(project.pipelines.iter().flat_map(exported_tables))
+}
+
+/// Publishes one table as plain Parquet; false where there is none.
+pub(super) async fn export_one(
+    lake: &Lake,
+    name: &TableName,
+    url: &str,
+) -> Result<bool, LakeError> {
+    let Some(table) = lake.table(name).await? else { return Ok(false) };
     let report = table.export_parquet(url).await?;
     tracing::info!(table = %name, rows = report.rows, files = report.files, "Published as Parquet");
-    Ok(())
+    Ok(true)
 }
 
 fn failed_tests(model: &ModelReport) -> Vec<(Outcome, String)> {

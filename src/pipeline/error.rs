@@ -60,12 +60,12 @@ pub enum PipelineError {
         #[source]
         source: Box<datafusion::error::DataFusionError>,
     },
-    /// The mirror could not be read for what a person is known by.
-    #[error("The mirror could not be read")]
+    /// A table could not be read for what it holds of a person.
+    #[error("A table could not be read for what it holds of a person")]
     Purge {
         /// What the query engine said.
         #[source]
-        source: Box<datafusion::error::DataFusionError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file of the project could not be written.
     #[error("`{}` cannot be written", .path.display())]

@@ -26,7 +26,7 @@ pub use error::PipelineError;
 pub use extracting::{Extracted, extract, is_absence, keep_unread};
 pub use history::{StoredPlans, record, stored_plans};
 pub use outcome::Outcome;
-pub use privacy::{Purged, purge};
+pub use privacy::{PurgeOutcome, Purged, purge};
 pub use results::{CallResult, Mode, ModelResult, RunResults};
 pub use run::{Finished, RunOptions, apply_stored, new_run_id, run};
 pub use session::{Session, check_account, connect, lock};

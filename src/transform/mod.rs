@@ -21,6 +21,7 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
+mod lineage;
 mod models;
 mod nearest;
 mod normalise;
@@ -42,5 +43,7 @@ pub use config::{
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
 pub use error::TransformError;
+pub use lineage::{changes_of, rebuild_due};
+use models::base_table;
 pub use models::{Model, ModelDefinition, Models};
 pub(crate) use nearest::nearest;

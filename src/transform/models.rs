@@ -65,7 +65,8 @@ impl Model {
         tables
     }
 
-    pub(super) fn is_table(&self) -> bool {
+    /// Whether it is kept as a table; else it is computed when read.
+    pub fn is_table(&self) -> bool {
         self.config.materialize == Materialization::Table
     }
 

@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use super::catalog::Catalog;
 use super::changes::{APPLIED, Stamp, spec, stream};
 use super::compare::{Comparison, Diff};
+use super::lineage::rebuild_done;
 use super::models::Model;
 use super::parameters::name_in_sql;
 use super::query::TableRef;
@@ -67,7 +68,8 @@ pub(super) struct TableBuild<'a> {
 impl TableBuild<'_> {
     /// Computes the model and stores what differs, in one commit; none when
     /// nothing does. Then records the changes, those of a run that died before
-    /// it could do so included.
+    /// it could do so included; not after a privacy purge, whose traces the
+    /// changes and the version before would be.
     pub(super) async fn run(&self) -> Result<TableOutcome, TransformError> {
         let rows = self.catalog.plan_model(self.model).await?;
         let computed: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
@@ -77,15 +79,26 @@ impl TableBuild<'_> {
         let order = self.order(&schema);
         let staged = self.stage(rows, &schema, &order).await?;
         let mut table = self.open(&computed, stored).await?;
-        let outcome = if self.model.config.key.is_empty() {
-            self.store_whole(&mut table, &staged, &schema, &order).await?
+        let (before, restored) = (table.version(), rebuild_done(&table));
+        let has_key = !self.model.config.key.is_empty();
+        let (outcome, differences) = if has_key {
+            self.store_changes(&mut table, &staged, &schema).await?
         } else {
-            let before = table.version();
-            let (outcome, differences) = self.store_changes(&mut table, &staged, &schema).await?;
-            let known = differences.map(|differences| KnownChanges { before, differences });
-            self.record_changes(&table, &staged, known).await?;
-            outcome
+            (self.store_whole(&mut table, &staged, &schema, &order).await?, None)
         };
+        let is_restored = restored.is_some();
+        if let Some(restored) = restored {
+            let forgotten = table.forget_past(&[restored]).await;
+            forgotten.map_err(|error| self.lake_error(error))?;
+        }
+        if has_key {
+            let found = match (is_restored, differences) {
+                (true, _) => Found::Restored,
+                (false, Some(differences)) => Found::Known(KnownChanges { before, differences }),
+                (false, None) => Found::Many,
+            };
+            self.record_changes(&table, &staged, found).await?;
+        }
         self.publish(&table).await?;
         Ok(outcome)
     }
@@ -255,7 +268,7 @@ impl TableBuild<'_> {
         &self,
         table: &Table,
         staged: &Staged,
-        known: Option<KnownChanges>,
+        found: Found,
     ) -> Result<(), TransformError> {
         let key = &self.model.config.key;
         let spec = spec(self.model.name(), &staged.schema, key)
@@ -266,7 +279,14 @@ impl TableBuild<'_> {
         let applied = changes.cursor(APPLIED);
         if applied < Some(version) {
             let cursor = [Cursor { app_id: APPLIED.into(), value: version }];
-            let recorded = match self.changes_since(table, applied, staged, known).await? {
+            let rows = match found {
+                Found::Restored => None,
+                Found::Many => self.changes_since(table, applied, staged, None).await?,
+                Found::Known(known) => {
+                    self.changes_since(table, applied, staged, Some(known)).await?
+                }
+            };
+            let recorded = match rows {
                 Some(rows) => changes.append_stream(rows, &cursor).await.map(drop),
                 None => changes.commit_cursors(&cursor).await,
             };
@@ -334,6 +354,16 @@ impl TableBuild<'_> {
             Err(error) => Err(self.lake_error(error)),
         }
     }
+}
+
+/// What a build has changed.
+enum Found {
+    /// These rows.
+    Known(KnownChanges),
+    /// So many rows that they are compared once more.
+    Many,
+    /// What a privacy purge took out, which is for nobody to know.
+    Restored,
 }
 
 /// The differences that this build has stored on top of a version.

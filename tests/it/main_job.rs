@@ -161,3 +161,38 @@ async fn a_query_prints_its_answer_and_nothing_else() {
         .sum();
     assert_eq!(total, 300);
 }
+
+/// The first write-back's writes are stored in the mirror, and associations are
+/// then behind it, by nothing but these: that must not close the second's gate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_back_does_not_close_the_gate_of_the_next() {
+    let world = World::new().await;
+    let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("a pipeline");
+    // Of one object they are written in order of their names.
+    let second = "  with_company:
+    object: contacts
+    match: { record_id: contact_id }
+    properties:
+      companies_known: { from: companies, create: { type: number, group: product, label: \"Companies\" } }
+";
+    world.write("pipelines/scores.yml", &format!("{pipeline}{second}"));
+    world.write(
+        "sql/with_company.sql",
+        "select from_id as contact_id, count(distinct to_id) as companies
+         from hubspot.associations
+         where from_type = 'contacts' and to_type = 'companies'
+         group by from_id",
+    );
+    let results = world.run().await;
+    let linked = world.value("select count(*) from with_company").await;
+    let written = |name: &str| number(&results["write_back"][name]["updated"]);
+    assert!(written("wanted") > 0, "the mirror has moved");
+    assert!(written("with_company") > 0);
+    assert_eq!(written("with_company").to_string(), linked);
+
+    // The next run finds both to have nothing to do, and neither to be closed.
+    let results = world.run().await;
+    for name in ["wanted", "with_company"] {
+        assert_eq!(number(&results["write_back"][name]["updated"]), 0, "{name}");
+    }
+}

@@ -108,6 +108,14 @@ impl World {
         fs::write(path, text).expect("a file can be written");
     }
 
+    /// Puts text where a marker begins in the pipeline's file, before it.
+    pub(crate) fn extend_pipeline(&self, marker: &str, text: &str) {
+        let file = "pipelines/scores.yml";
+        let pipeline = fs::read_to_string(self.path(file)).expect("the pipeline's file");
+        assert!(pipeline.contains(marker), "{marker}");
+        self.write(file, &pipeline.replacen(marker, &format!("{text}{marker}"), 1));
+    }
+
     /// Scores for every contact with an email, with the stage that `stage` gives
     /// for its place in the account.
     pub(crate) fn write_scores(&self, stage: impl Fn(usize) -> Option<&'static str>) {
@@ -250,7 +258,8 @@ fn is_write(method: &str, path: &str) -> bool {
     method != "GET" && !reads.iter().any(|read| path.contains(read))
 }
 
-fn collect_parquet(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Adds the data files under a folder; the log's are none.
+pub(crate) fn collect_parquet(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();

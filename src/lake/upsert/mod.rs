@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 pub(super) use self::changes::MergeColumns;
 use self::changes::{ChangeSet, Fate};
 use self::matching::{match_file, scan_keys};
-pub(super) use self::rewrite::copy_without;
+use self::rewrite::copy_without;
 use super::commit::OnConflict;
 use super::files::{DataFile, KeyFilter};
 use super::writer::TableWriter;
@@ -36,10 +36,6 @@ use super::{Cursor, LakeError, Table};
 
 /// Tries of an upsert against a table that others write too.
 const ATTEMPTS: usize = 5;
-
-/// What remains of a touched file this small goes into the file of changed rows
-/// instead of a new small file, so that their number does not grow.
-const SMALL_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A set of changed rows to merge by key.
 #[derive(Debug, Clone, Default)]
@@ -223,7 +219,7 @@ impl<'a> Merge<'a> {
         }
         let copied = async {
             let open = file.open(&self.table.data_store(), &self.columns.schema).await?;
-            if file.size <= SMALL_FILE_BYTES {
+            if file.size <= self.table.lake().sizes().gather_below {
                 copy_without(&open, removed, &mut self.writer).await?;
                 return Ok(Vec::new());
             }

@@ -10,7 +10,7 @@ use crate::lake::reader::TableFile;
 use crate::lake::writer::TableWriter;
 
 /// Copies all rows but those at the sorted positions.
-pub(in crate::lake) async fn copy_without(
+pub(super) async fn copy_without(
     file: &TableFile,
     removed: &[u64],
     writer: &mut TableWriter,
