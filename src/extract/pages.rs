@@ -40,6 +40,14 @@ pub(super) struct Fetched {
     pub(super) calls: u64,
 }
 
+impl Fetched {
+    /// Whether the page holds as many records as one can: another may follow,
+    /// whatever it says.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() as u64 + self.page.rejected >= u64::from(PAGE)
+    }
+}
+
 impl PageSource {
     /// A source of the mirror's properties.
     pub(super) fn new(

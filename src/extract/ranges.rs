@@ -30,6 +30,20 @@ impl Coverage {
         self.0.iter().map(|(start, reached)| (*start, *reached))
     }
 
+    /// The stretches with those that meet made one. Their number is that of the
+    /// gaps and one more at most: it depends on how many walks there were at
+    /// once and not on how long they were.
+    pub(super) fn joined(&self) -> Vec<(i64, i64)> {
+        let mut joined: Vec<(i64, i64)> = Vec::new();
+        for (start, reached) in self.stretches() {
+            match joined.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(reached),
+                _ => joined.push((start, reached)),
+            }
+        }
+        joined
+    }
+
     /// What is still to be read, in ascending order; none when all is.
     pub(super) fn gaps(&self) -> Vec<Range> {
         let mut gaps = Vec::new();
@@ -134,6 +148,19 @@ mod tests {
         coverage.note(0, 1_000);
         coverage.note(200, 300);
         assert_eq!(coverage.gaps(), [gap(0, 1_000, END)]);
+    }
+
+    #[test]
+    fn stretches_that_meet_are_one_and_leave_the_same_gaps() {
+        let mut coverage = Coverage::default();
+        for (start, reached) in [(0, 100), (100, 180), (150, 170), (300, 300), (300, 400)] {
+            coverage.note(start, reached);
+        }
+        assert_eq!(coverage.joined(), [(0, 180), (300, 400)]);
+        let mut again = Coverage::default();
+        coverage.joined().into_iter().for_each(|(start, reached)| again.note(start, reached));
+        let bounds = |gaps: Vec<Range>| gaps.iter().map(|g| (g.next, g.end)).collect::<Vec<_>>();
+        assert_eq!(bounds(again.gaps()), bounds(coverage.gaps()));
     }
 
     #[test]
