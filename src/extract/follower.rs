@@ -107,13 +107,9 @@ impl Follower {
     /// What a commit in the middle of a stretch says. The stretches share these
     /// names: `cut` says of which one they tell. Tables in which each stretch
     /// had names of its own are read on.
-    pub(super) fn midway(
-        &self,
-        table: &Table,
-        stretch: &Stretch,
-        reached: i64,
-    ) -> Vec<Cursor> {
-        let mut cursors = vec![self.cursor("begun", stretch.turn), self.cursor("cut", stretch.turn)];
+    pub(super) fn midway(&self, table: &Table, stretch: &Stretch, reached: i64) -> Vec<Cursor> {
+        let mut cursors =
+            vec![self.cursor("begun", stretch.turn), self.cursor("cut", stretch.turn)];
         for (name, value) in [
             ("since", stretch.since),
             ("until", stretch.until),

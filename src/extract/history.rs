@@ -131,11 +131,7 @@ fn selected(
     Ok(names)
 }
 
-fn follower(
-    object: &ObjectType,
-    properties: &[String],
-    config: &ExtractObjectConfig,
-) -> Follower {
+fn follower(object: &ObjectType, properties: &[String], config: &ExtractObjectConfig) -> Follower {
     let prefix = format!("hublake.history.{object}.{:016x}", fingerprint(properties));
     Follower::new(prefix, config.reconcile_history)
 }

@@ -232,7 +232,8 @@ mod tests {
         use crate::hubspot::scripted::{answer, scripted};
 
         let page = |at: u32| {
-            let results = json!([{"from": {"id": "1"}, "to": [], "paging": {"next": {"after": at}}}]);
+            let results =
+                json!([{"from": {"id": "1"}, "to": [], "paging": {"next": {"after": at}}}]);
             json!({"status": "COMPLETE", "results": results}).to_string()
         };
         let (client, script) = scripted((0..200).map(|at| answer(200, &page(at), &[])));

@@ -358,7 +358,7 @@ impl Story {
         let control = self.world.control();
         control.add_fault(Fault {
             method: None,
-            path: "*/objects/contacts*".into(),
+            path: "*/objects/*contacts*".into(),
             action: FaultAction::Hold,
             skip: call.into(),
             times: Some(1),
@@ -395,7 +395,7 @@ fn fault(skip: u8, kind: u8) -> Fault {
     };
     Fault {
         method: None,
-        path: "*/objects/contacts*".into(),
+        path: "*/objects/*contacts*".into(),
         action,
         skip: skip.into(),
         times: Some(1),
@@ -446,7 +446,7 @@ async fn listings_reuse_the_names_of_their_cursors() {
     for call in 0..6 {
         // Stopped in the middle, so that there is something to note.
         let hold = FaultAction::Hold;
-        let path = "*/objects/contacts".to_owned();
+        let path = "*/objects/*contacts".to_owned();
         let control = world.control();
         control.advance_clock(Duration::from_secs(48 * 3_600));
         control.add_fault(Fault { method: None, path, action: hold, skip: 3, times: Some(1) });
@@ -471,7 +471,7 @@ async fn a_full_sync_cut_under_the_former_names_goes_on() {
     let control = world.control();
     control.add_fault(Fault {
         method: None,
-        path: "*/objects/contacts".into(),
+        path: "*/objects/*contacts".into(),
         action: FaultAction::Hold,
         skip: 1,
         times: Some(1),

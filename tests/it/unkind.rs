@@ -37,8 +37,8 @@ enum Kind {
     HalfAnswered(i64),
     /// Cursors count records, and ids are a thousand apart.
     Counted,
-    /// No page goes beyond one record, and the page that ends there names no
-    /// next one.
+    /// No page goes beyond one record, and a page that comes to it names no next
+    /// one.
     EndsAt(i64),
     /// Cursors are words, and what a cursor is answered first names no next page.
     Forgetful,
@@ -185,7 +185,10 @@ async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> imp
         return refuse("The paging cursor is wrong");
     };
     if server.kind == Kind::EmptyForEver {
-        return answer(format!(r#"{{"results":[],"paging":{{"next":{{"after":"{}"}}}}}}"#, first + 1));
+        return answer(format!(
+            r#"{{"results":[],"paging":{{"next":{{"after":"{}"}}}}}}"#,
+            first + 1
+        ));
     }
     let mut last = (first + 99).min(server.count);
     if let Kind::EndsAt(end) = server.kind
@@ -202,7 +205,7 @@ async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> imp
         })
         .collect();
     let forgets = match server.kind {
-        Kind::EndsAt(end) => last == end,
+        Kind::EndsAt(end) => last == end && first < end,
         Kind::Forgetful => is_first,
         _ => false,
     };
@@ -419,7 +422,8 @@ async fn lists_without_end_are_named() {
         let [error] = synced.failures.as_slice() else { panic!("{:?}", synced.failures) };
         let error = error.to_string();
         assert!(error.contains(words) && error.contains("`contacts`"), "{error}");
-        assert!(server.lists.lock().expect("no panic").len() < 80);
+        // As many as there are walks, fifty empty pages each.
+        assert!(server.lists.lock().expect("no panic").len() < 1_000);
     }
 }
 
