@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::error::ExtractError;
 use super::listing::{List, Listing};
-use super::mirror::WATERMARK;
+use super::mirror::{FULL_COMPLETED, WATERMARK};
 use super::object::{ObjectSync, Sink};
 use super::pages::PageSource;
 use super::ranges::{Coverage, Range};
@@ -40,9 +40,22 @@ pub(super) async fn sync(
     let generation = listing.generation(sink.table(), sync.mode, server_time);
     let mut seen = Seen::of(sink.table());
     let mut highest = None;
-    for archived in [false, true] {
-        let list = List::new(listing, generation, archived);
-        read(sync, &source, &list, &mut seen, &mut highest, sink).await?;
+    let live = List::new(listing, generation, false);
+    let before = covered(&live, sink);
+    let archived = List::new(listing, generation, true);
+    for list in [&live, &archived] {
+        read(sync, &source, list, &mut seen, &mut highest, sink).await?;
+        if sink.report.interrupted {
+            return Ok(());
+        }
+    }
+    // What an attempt before this one has seen of a complete mirror is not
+    // known, and who is missing there must be.
+    let is_to_read = !before.is_empty() && !live.is_unordered(sink.table());
+    if is_to_read && sink.cursor(FULL_COMPLETED).is_some() {
+        seen.read_too(&before);
+        let coverage = live.coverage(sink.table());
+        read_ranges(sync, &source, &live, before, coverage, &mut seen, &mut highest, sink).await?;
         if sink.report.interrupted {
             return Ok(());
         }
@@ -73,14 +86,40 @@ async fn read(
         seen.covered_before(&Coverage::default().gaps());
         return read_in_one_walk(sync, source, list, seen, sink).await;
     }
-    let mut coverage = list.coverage(sink.table());
+    let coverage = list.coverage(sink.table());
     let gaps = coverage.gaps();
-    if gaps.is_empty() {
-        seen.covered_before(&[]);
+    seen.covered_before(&gaps);
+    read_ranges(sync, source, list, gaps, coverage, seen, highest, sink).await
+}
+
+/// What is committed as read of a list, as ranges to be read again.
+fn covered(list: &List, sink: &Sink<'_>) -> Vec<Range> {
+    // A list out of order is read whole anyway.
+    if list.is_unordered(sink.table()) {
+        return Vec::new();
+    }
+    let stretches = list.coverage(sink.table()).joined();
+    stretches.into_iter().map(|(start, end)| Range::new(start, end)).collect()
+}
+
+/// Reads ranges of a list; none takes no call.
+#[expect(clippy::too_many_arguments, reason = "one reading's whole state, in one place")]
+async fn read_ranges(
+    sync: &ObjectSync<'_>,
+    source: &Arc<PageSource>,
+    list: &List,
+    ranges: Vec<Range>,
+    mut coverage: Coverage,
+    seen: &mut Seen,
+    highest: &mut Option<i64>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExtractError> {
+    if ranges.is_empty() {
         return Ok(());
     }
-    seen.covered_before(&gaps);
-    let mut reading = Reading::start(walk(sync, source, list, gaps, *highest));
+    let bounds: Vec<_> = ranges.iter().map(|range| (range.next, range.end)).collect();
+    let mut read = Coverage::default();
+    let mut reading = Reading::start(walk(sync, source, list, ranges, *highest));
     let mut ended = None;
     while let Some(arrival) = reading.next().await {
         match arrival {
@@ -90,6 +129,7 @@ async fn read(
             }
             Arrival::Page { page, calls, start, reached } => {
                 coverage.note(start, reached);
+                read.note(start, reached);
                 seen.note(&page);
                 sink.report.calls += calls;
                 sink.push(page);
@@ -101,8 +141,8 @@ async fn read(
             Arrival::Ended(why) => ended = Some(why),
         }
     }
-    sink.report.interrupted =
-        ended.is_none() && sync.stop.is_cancelled() && !coverage.gaps().is_empty();
+    let is_through = bounds.iter().all(|(from, to)| read.covers(*from, *to));
+    sink.report.interrupted = ended.is_none() && sync.stop.is_cancelled() && !is_through;
     let is_unordered = matches!(ended, Some(Ended::OutOfOrder { .. }));
     if ended.is_some() || sink.report.interrupted {
         let mut cursors = list.cursors(sink.table(), &coverage);

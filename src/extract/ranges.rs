@@ -44,6 +44,11 @@ impl Coverage {
         joined
     }
 
+    /// Whether everything from one id up to, not including, another has been read.
+    pub(super) fn covers(&self, from: i64, to: i64) -> bool {
+        self.joined().iter().any(|(start, reached)| *start <= from && to <= *reached)
+    }
+
     /// What is still to be read, in ascending order; none when all is.
     pub(super) fn gaps(&self) -> Vec<Range> {
         let mut gaps = Vec::new();
@@ -78,6 +83,11 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// A stretch to be read from its beginning.
+    pub(super) fn new(start: i64, end: i64) -> Self {
+        Self { start, next: start, end, density: None }
+    }
+
     /// Takes in a page that held `records` ids up to `last`.
     pub(super) fn advance(&mut self, records: usize, last: i64) {
         let span = (last - self.next).saturating_add(1).max(1);
@@ -157,6 +167,7 @@ mod tests {
             coverage.note(start, reached);
         }
         assert_eq!(coverage.joined(), [(0, 180), (300, 400)]);
+        assert!(coverage.covers(20, 180) && !coverage.covers(170, 310));
         let mut again = Coverage::default();
         coverage.joined().into_iter().for_each(|(start, reached)| again.note(start, reached));
         let bounds = |gaps: Vec<Range>| gaps.iter().map(|g| (g.next, g.end)).collect::<Vec<_>>();

@@ -57,6 +57,12 @@ impl Seen {
         self.read.get_or_insert_with(|| gaps.iter().map(|gap| (gap.next, gap.end)).collect());
     }
 
+    /// Says that these ids will be read again, and are therefore known.
+    pub(super) fn read_too(&mut self, ranges: &[Range]) {
+        let read = self.read.get_or_insert_with(Vec::new);
+        read.extend(ranges.iter().map(|range| (range.next, range.end)));
+    }
+
     /// Takes in a page.
     pub(super) fn note(&mut self, page: &Page) {
         if let Some(seen) = &mut self.ids {
