@@ -133,7 +133,7 @@ impl Bench {
         let names = self.definitions.iter().take(PROPERTIES).map(|d| d.name.clone());
         let config = ExtractObjectConfig {
             properties: PropertySelection::Patterns(names.collect()),
-            reconcile: Cadence::Never,
+            reconcile: Some(Cadence::Never),
             ..ExtractObjectConfig::default()
         };
         control(emulator, "DELETE", "log", None).await;

@@ -20,6 +20,7 @@ use futures::StreamExt;
 use futures::stream;
 use tokio_util::sync::CancellationToken;
 
+use super::config::Cadence;
 use super::error::{ExtractError, is_refusal, reading, storing};
 use super::follower::{Follower, Stretch, is_gone};
 use super::mirror::{SYNCED, listed_at, mirror_table, timestamp};
@@ -164,7 +165,9 @@ fn prefix(from: &ObjectType, to: &ObjectType) -> String {
 }
 
 fn follower(from: &ObjectType, to: &ObjectType) -> Follower {
-    Follower::new(prefix(from, to))
+    // No date of a record moves when it is associated: only a listing says that
+    // it is time to look again.
+    Follower::new(prefix(from, to), Cadence::EveryRun)
 }
 
 /// Whether a pair was refused when the mirror was as it is now: it is asked for
@@ -242,14 +245,14 @@ impl Pair<'_> {
             }
             covered.extend(batch);
             if covered.len() >= commit_ids || found.len() >= COMMIT_ROWS {
-                let cursors = self.midway(stretch, &covered);
+                let cursors = self.midway(table, stretch, &covered);
                 replace(self, table, &covered, &found, &cursors).await?;
                 (covered, found) = (Vec::new(), Vec::new());
             }
         }
         let cursors = match ended {
             Ok(true) => self.follower.done(stretch),
-            _ => self.midway(stretch, &covered),
+            _ => self.midway(table, stretch, &covered),
         };
         replace(self, table, &covered, &found, &cursors).await?;
         ended
@@ -264,8 +267,8 @@ impl Pair<'_> {
         (ids, read.map_err(reading(ASSOCIATIONS)))
     }
 
-    fn midway(&self, stretch: &Stretch, covered: &[i64]) -> Vec<Cursor> {
-        covered.last().map_or(Vec::new(), |last| self.follower.midway(stretch, *last))
+    fn midway(&self, table: &Table, stretch: &Stretch, covered: &[i64]) -> Vec<Cursor> {
+        covered.last().map_or(Vec::new(), |last| self.follower.midway(table, stretch, *last))
     }
 
     /// Notes that the pair was refused, where nobody has named it.

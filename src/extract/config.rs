@@ -33,8 +33,16 @@ pub struct ExtractObjectConfig {
     pub commit_rows: usize,
     /// How often everything is listed anew, for what no modified date shows:
     /// archived, restored and vanished records, calculated properties,
-    /// associations. `daily`, `weekly`, `hourly`, `every_run` or `never`.
-    pub reconcile: Cadence,
+    /// associations. `daily` (the default), `weekly`, `hourly`, `every_run` or
+    /// `never`.
+    ///
+    /// A type that HubSpot cannot search is only ever listed: in every run,
+    /// unless this says how old its mirror may grow.
+    pub reconcile: Option<Cadence>,
+    /// How often, at the most, a listing has the former values of all live
+    /// records read again, for those of calculated properties, which can change
+    /// without a trace. Those of records that changed are read in every run.
+    pub reconcile_history: Cadence,
 }
 
 /// How often something is due.
@@ -59,7 +67,7 @@ impl Cadence {
     pub(super) fn is_due(self, last: i64, now: i64) -> bool {
         const HOUR: i64 = 60 * 60 * 1_000;
         let period = match self {
-            Self::EveryRun => 0,
+            Self::EveryRun => return true,
             Self::Hourly => HOUR,
             Self::Daily => 24 * HOUR,
             Self::Weekly => 7 * 24 * HOUR,
@@ -76,12 +84,23 @@ impl Default for ExtractObjectConfig {
             associations: AssociationSelection::default(),
             history: PropertySelection::Patterns(Vec::new()),
             commit_rows: DEFAULT_COMMIT_ROWS,
-            reconcile: Cadence::default(),
+            reconcile: None,
+            reconcile_history: Cadence::Weekly,
         }
     }
 }
 
 impl ExtractObjectConfig {
+    /// How often everything is listed anew of a type that can be searched.
+    pub(super) fn reconciled(&self) -> Cadence {
+        self.reconcile.unwrap_or_default()
+    }
+
+    /// How often a type is listed that cannot be searched.
+    pub(super) fn listed(&self) -> Cadence {
+        self.reconcile.unwrap_or(Cadence::EveryRun)
+    }
+
     /// Takes in what another pipeline asks of the same object type.
     pub fn extend(&mut self, other: &Self) {
         self.properties =
@@ -89,7 +108,11 @@ impl ExtractObjectConfig {
         self.associations.extend(&other.associations);
         self.history = PropertySelection::Any(vec![self.history.clone(), other.history.clone()]);
         self.commit_rows = self.commit_rows.min(other.commit_rows);
-        self.reconcile = self.reconcile.min(other.reconcile);
+        self.reconcile = match (self.reconcile, other.reconcile) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or_default().min(other.unwrap_or_default())),
+        };
+        self.reconcile_history = self.reconcile_history.min(other.reconcile_history);
     }
 }
 
@@ -325,6 +348,22 @@ impl<'de> Deserialize<'de> for AssociationSelection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_cadences_the_shorter_counts_and_a_default_is_daily() {
+        let config = |reconcile| ExtractObjectConfig { reconcile, ..Default::default() };
+        for (one, other, both) in [
+            (None, None, None),
+            (None, Some(Cadence::Weekly), Some(Cadence::Daily)),
+            (Some(Cadence::Hourly), None, Some(Cadence::Hourly)),
+            (Some(Cadence::Never), Some(Cadence::Weekly), Some(Cadence::Weekly)),
+        ] {
+            let mut merged = config(one);
+            merged.extend(&config(other));
+            assert_eq!(merged.reconcile, both, "{one:?} and {other:?}");
+        }
+        assert_eq!(config(None).listed(), Cadence::EveryRun, "nobody said that it may be old");
+    }
 
     #[test]
     fn a_star_stands_for_any_text() {

@@ -71,6 +71,24 @@ pub enum ExtractError {
         /// The cursor answered twice.
         cursor: String,
     },
+    /// A list that goes on for ever without showing a record.
+    #[error("The list of `{object}` names page after page and none of them shows a record")]
+    EndlessList {
+        /// The object type being listed.
+        object: String,
+    },
+    /// A page of a search whose records all lack an id: where the next page
+    /// begins is then unknown.
+    #[error(
+        "Search of `{object}` answered records without ids after `{after}`; \
+         run `hublake extract {object} --full`, which lists instead"
+    )]
+    SearchWithoutIds {
+        /// The object type being searched.
+        object: String,
+        /// The last id of the page before.
+        after: i64,
+    },
     /// The lake could not be read or written.
     #[error("Could not store `{what}`")]
     Lake {

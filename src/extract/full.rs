@@ -11,107 +11,22 @@
 //! for what no modified date shows: records archived, brought back or gone, and
 //! calculated properties.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::ExtractError;
-use super::mirror::{
-    FULL_COMPLETED, FULL_STARTED, RECONCILE_COMPLETED, RECONCILE_STARTED, WATERMARK, is_complete,
-};
-use super::object::{ObjectSync, Sink, SyncMode};
+use super::listing::{List, Listing};
+use super::mirror::{FULL_COMPLETED, WATERMARK};
+use super::object::{ObjectSync, Sink};
 use super::pages::PageSource;
 use super::ranges::{Coverage, Range};
 use super::reader::{Arrival, Ended, Reading, Walk};
-use super::selection::next_generation;
 use super::vanished::{self, Seen};
-use crate::lake::{Cursor, Table};
+use crate::lake::Cursor;
 
-/// The longest a cut reconciliation is worth going on with; a full sync always
-/// is.
-const RECONCILE_GOES_ON: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Why everything is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listing {
-    Full,
-    Reconcile,
-}
-
-impl Listing {
-    /// The cursors of its generation, when begun and when through.
-    fn cursors(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Full => (FULL_STARTED, FULL_COMPLETED),
-            Self::Reconcile => (RECONCILE_STARTED, RECONCILE_COMPLETED),
-        }
-    }
-
-    /// What the cursors of its stretches begin with.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Full => "hublake.full",
-            Self::Reconcile => "hublake.reconcile",
-        }
-    }
-
-    /// The generation to go on with, or a new one.
-    fn generation(self, table: &Table, mode: SyncMode, server_time: i64) -> i64 {
-        let (started, completed) = self.cursors();
-        let cut = table.cursor(started).filter(|begun| table.cursor(completed) < Some(*begun));
-        let goes_on = |begun: i64| match self {
-            Self::Full => mode == SyncMode::Auto && !is_complete(table),
-            Self::Reconcile => server_time - begun < RECONCILE_GOES_ON.as_millis() as i64,
-        };
-        cut.filter(|begun| goes_on(*begun))
-            .unwrap_or_else(|| next_generation(table, started, server_time))
-    }
-}
-
-/// One of the two lists.
-struct List {
-    archived: bool,
-    begun: Cursor,
-    /// What the cursors of its stretches are called, but for their starts.
-    cursor_id: String,
-}
-
-impl List {
-    fn new(listing: Listing, generation: i64, archived: bool) -> Self {
-        let name = if archived { "archived" } else { "live" };
-        let (started, _) = listing.cursors();
-        Self {
-            archived,
-            begun: Cursor { app_id: started.to_owned(), value: generation },
-            cursor_id: format!("{}.{generation}.{name}", listing.name()),
-        }
-    }
-
-    /// What is committed as read.
-    fn coverage(&self, sink: &Sink<'_>) -> Coverage {
-        let mut coverage = Coverage::default();
-        for (start, reached) in sink.table().cursors_under(&format!("{}.", self.cursor_id)) {
-            if let Ok(start) = start.parse() {
-                coverage.note(start, reached);
-            }
-        }
-        coverage
-    }
-
-    /// Says that the list is not in the order of ids: what is committed as read
-    /// is no stretch of it.
-    fn unordered(&self) -> Cursor {
-        Cursor { app_id: format!("{}.unordered", self.cursor_id), value: 1 }
-    }
-
-    /// What a commit in the middle says: which generation, how far.
-    fn cursors(&self, coverage: &Coverage) -> Vec<Cursor> {
-        let stretches = coverage.stretches().map(|(start, value)| {
-            let app_id = format!("{}.{start}", self.cursor_id);
-            Cursor { app_id, value }
-        });
-        std::iter::once(self.begun.clone()).chain(stretches).collect()
-    }
-}
+/// Pages in a row that may show no record although the list says that it goes
+/// on: short pages are known, fifty empty ones are a list without end.
+pub(super) const MOST_EMPTY_PAGES: u32 = 50;
 
 /// Lists everything.
 pub(super) async fn sync(
@@ -125,9 +40,22 @@ pub(super) async fn sync(
     let generation = listing.generation(sink.table(), sync.mode, server_time);
     let mut seen = Seen::of(sink.table());
     let mut highest = None;
-    for archived in [false, true] {
-        let list = List::new(listing, generation, archived);
-        read(sync, &source, &list, &mut seen, &mut highest, sink).await?;
+    let live = List::new(listing, generation, false);
+    let before = covered(&live, sink);
+    let archived = List::new(listing, generation, true);
+    for list in [&live, &archived] {
+        read(sync, &source, list, &mut seen, &mut highest, sink).await?;
+        if sink.report.interrupted {
+            return Ok(());
+        }
+    }
+    // What an attempt before this one has seen of a complete mirror is not
+    // known, and who is missing there must be.
+    let is_to_read = !before.is_empty() && !live.is_unordered(sink.table());
+    if is_to_read && sink.cursor(FULL_COMPLETED).is_some() {
+        seen.read_too(&before);
+        let coverage = live.coverage(sink.table());
+        read_ranges(sync, &source, &live, before, coverage, &mut seen, &mut highest, sink).await?;
         if sink.report.interrupted {
             return Ok(());
         }
@@ -154,18 +82,44 @@ async fn read(
     highest: &mut Option<i64>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
-    if sink.cursor(&list.unordered().app_id).is_some() {
+    if list.is_unordered(sink.table()) {
         seen.covered_before(&Coverage::default().gaps());
         return read_in_one_walk(sync, source, list, seen, sink).await;
     }
-    let mut coverage = list.coverage(sink);
+    let coverage = list.coverage(sink.table());
     let gaps = coverage.gaps();
-    if gaps.is_empty() {
-        seen.covered_before(&[]);
+    seen.covered_before(&gaps);
+    read_ranges(sync, source, list, gaps, coverage, seen, highest, sink).await
+}
+
+/// What is committed as read of a list, as ranges to be read again.
+fn covered(list: &List, sink: &Sink<'_>) -> Vec<Range> {
+    // A list out of order is read whole anyway.
+    if list.is_unordered(sink.table()) {
+        return Vec::new();
+    }
+    let stretches = list.coverage(sink.table()).joined();
+    stretches.into_iter().map(|(start, end)| Range::new(start, end)).collect()
+}
+
+/// Reads ranges of a list; none takes no call.
+#[expect(clippy::too_many_arguments, reason = "one reading's whole state, in one place")]
+async fn read_ranges(
+    sync: &ObjectSync<'_>,
+    source: &Arc<PageSource>,
+    list: &List,
+    ranges: Vec<Range>,
+    mut coverage: Coverage,
+    seen: &mut Seen,
+    highest: &mut Option<i64>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExtractError> {
+    if ranges.is_empty() {
         return Ok(());
     }
-    seen.covered_before(&gaps);
-    let mut reading = Reading::start(walk(sync, source, list, gaps, *highest));
+    let bounds: Vec<_> = ranges.iter().map(|range| (range.next, range.end)).collect();
+    let mut read = Coverage::default();
+    let mut reading = Reading::start(walk(sync, source, list, ranges, *highest));
     let mut ended = None;
     while let Some(arrival) = reading.next().await {
         match arrival {
@@ -175,21 +129,23 @@ async fn read(
             }
             Arrival::Page { page, calls, start, reached } => {
                 coverage.note(start, reached);
+                read.note(start, reached);
                 seen.note(&page);
                 sink.report.calls += calls;
                 sink.push(page);
                 if sink.is_full() {
-                    sink.commit(list.cursors(&coverage)).await?;
+                    let cursors = list.cursors(sink.table(), &coverage);
+                    sink.commit(cursors).await?;
                 }
             }
             Arrival::Ended(why) => ended = Some(why),
         }
     }
-    sink.report.interrupted =
-        ended.is_none() && sync.stop.is_cancelled() && !coverage.gaps().is_empty();
+    let is_through = bounds.iter().all(|(from, to)| read.covers(*from, *to));
+    sink.report.interrupted = ended.is_none() && sync.stop.is_cancelled() && !is_through;
     let is_unordered = matches!(ended, Some(Ended::OutOfOrder { .. }));
     if ended.is_some() || sink.report.interrupted {
-        let mut cursors = list.cursors(&coverage);
+        let mut cursors = list.cursors(sink.table(), &coverage);
         cursors.extend(is_unordered.then(|| list.unordered()));
         sink.commit(cursors).await?;
     }
@@ -226,6 +182,8 @@ async fn read_in_one_walk(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExtractError> {
     let mut after: Option<String> = None;
+    let mut cursors = HashSet::new();
+    let (mut empty, mut is_asked_again) = (0, false);
     loop {
         let read = sync.stop.run_until_cancelled(source.list(list.archived, after.as_deref()));
         let Some(fetched) = read.await else {
@@ -234,18 +192,24 @@ async fn read_in_one_walk(
         };
         let mut fetched = fetched?;
         sink.report.calls += fetched.calls;
-        let next = fetched.page.next.take();
+        empty = if fetched.ids.is_empty() { empty + 1 } else { 0 };
+        let (next, is_full) = (fetched.page.next.take(), fetched.is_full());
         seen.note(&fetched.page);
         sink.push(fetched.page);
         match next {
+            // A full page that names no next one: it is asked for once more.
+            None if is_full && !is_asked_again => is_asked_again = true,
             None => return Ok(()),
-            Some(next) if after.as_ref() == Some(&next) => {
+            Some(_) if empty > MOST_EMPTY_PAGES => {
+                return Err(ExtractError::EndlessList { object: sync.object.to_string() });
+            }
+            Some(next) if !cursors.insert(next.clone()) => {
                 return Err(ExtractError::StuckList {
                     object: sync.object.to_string(),
                     cursor: next,
                 });
             }
-            next => after = next,
+            next => (after, is_asked_again) = (next, false),
         }
         if sink.is_full() {
             sink.commit(Vec::new()).await?;

@@ -1,9 +1,11 @@
 //! Former values of properties, into `hubspot.property_history`.
 //!
 //! The table is derived from the mirrors: the history of every record stored
-//! since the last sync is read again, and after a listing that of all live
-//! ones. HubSpot keeps some twenty versions of a value and forgets the rest, so
-//! rows are only ever added: what has been seen once stays.
+//! since the last sync is read again. A calculated property that the mirror does
+//! not hold changes without a trace there, so that of all live records is read
+//! again after a full sync, and after a listing on a cadence of its own. HubSpot
+//! keeps some twenty versions of a value and forgets the rest, so rows are only
+//! ever added: what has been seen once stays.
 //!
 //! Two versions can bear one time, an import's and a workflow's, say, within a
 //! millisecond. Their order is unknown; the value is part of the key, so that
@@ -84,7 +86,7 @@ async fn run(sync: &HistorySync<'_>, report: &mut HistoryReport) -> Result<(), E
     let (Some(mirror), false) = (mirror, properties.is_empty()) else { return Ok(()) };
     let spec = table_spec();
     let mut table = sync.lake.open_or_create(&spec).await.map_err(storing(&spec.name))?;
-    let follower = follower(sync.object, &properties);
+    let follower = follower(sync.object, &properties, sync.config);
     let mut reader = Reader { sync, properties: &properties, follower, report };
     while let Some(stretch) = reader.follower.next(&table, &mirror) {
         let ids = stretch.ids(&mirror, not(is_gone())).await?;
@@ -114,7 +116,7 @@ pub async fn is_history_current(
     let mirror = lake.table(&name).await.map_err(storing(&name))?;
     let table = lake.table(&spec.name).await.map_err(storing(&spec.name))?;
     let (Some(mirror), Some(table)) = (mirror, table) else { return Ok(false) };
-    Ok(follower(object, &properties).next(&table, &mirror).is_none())
+    Ok(follower(object, &properties, config).next(&table, &mirror).is_none())
 }
 
 /// The names of the properties asked for, sorted.
@@ -129,8 +131,9 @@ fn selected(
     Ok(names)
 }
 
-fn follower(object: &ObjectType, properties: &[String]) -> Follower {
-    Follower::new(format!("hublake.history.{object}.{:016x}", fingerprint(properties)))
+fn follower(object: &ObjectType, properties: &[String], config: &ExtractObjectConfig) -> Follower {
+    let prefix = format!("hublake.history.{object}.{:016x}", fingerprint(properties));
+    Follower::new(prefix, config.reconcile_history)
 }
 
 /// FNV-1a over the names: the same in every version of hublake, as a hash that
@@ -186,20 +189,22 @@ impl Reader<'_, '_> {
             covered += batch.len();
             last = batch.last().copied().or(last);
             if covered >= commit_ids || found.len() >= COMMIT_ROWS {
-                let cursors = self.midway(stretch, last);
+                let cursors = self.midway(table, stretch, last);
                 self.store(table, &std::mem::take(&mut found), &cursors).await?;
                 covered = 0;
             }
         }
         let is_through = ended.is_ok() && !self.report.interrupted;
-        let cursors =
-            if is_through { self.follower.done(stretch) } else { self.midway(stretch, last) };
+        let cursors = match is_through {
+            true => self.follower.done(stretch),
+            false => self.midway(table, stretch, last),
+        };
         self.store(table, &found, &cursors).await?;
         ended
     }
 
-    fn midway(&self, stretch: &Stretch, last: Option<i64>) -> Vec<Cursor> {
-        last.map_or(Vec::new(), |last| self.follower.midway(stretch, last))
+    fn midway(&self, table: &Table, stretch: &Stretch, last: Option<i64>) -> Vec<Cursor> {
+        last.map_or(Vec::new(), |last| self.follower.midway(table, stretch, last))
     }
 
     async fn store(

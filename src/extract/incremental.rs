@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::decode::Page;
 use super::error::{ExtractError, reading};
-use super::mirror::WATERMARK;
+use super::mirror::{SEARCHED, WATERMARK};
 use super::object::{MAX_SEARCH_BODY, ObjectSync, Sink};
 use super::pages::{PageSource, ids, is_refused, is_unreadable};
 use crate::hubspot::{Direction, Filter, SearchQuery, Sort};
@@ -39,9 +39,10 @@ struct Window {
 pub(super) enum Searched {
     /// What changed is in the mirror, or the sync was stopped.
     Done,
-    /// Listing everything is the better way: so much has changed that it costs
-    /// less, or HubSpot does not search this type. Nothing is read.
+    /// So much has changed that listing everything costs less. Nothing is read.
     ListInstead,
+    /// HubSpot refuses to search. Nothing is read.
+    Refused,
 }
 
 pub(super) async fn sync(
@@ -65,8 +66,8 @@ pub(super) async fn sync(
         };
         let page = match page {
             Err(error) if last.is_none() && is_refused(&error) => {
-                tracing::info!(object = %sync.object, %error, "Search is refused, listing instead");
-                return Ok(Searched::ListInstead);
+                tracing::info!(object = %sync.object, %error, "Search is refused");
+                return Ok(Searched::Refused);
             }
             page => page?,
         };
@@ -81,7 +82,9 @@ pub(super) async fn sync(
         }
     }
     let reached = server_time - sync.index_lag.as_millis() as i64;
-    sink.commit(vec![Cursor { app_id: WATERMARK.to_owned(), value: reached.max(before) }]).await?;
+    let cursors = [(WATERMARK, reached.max(before)), (SEARCHED, 1)];
+    let cursors = cursors.map(|(app_id, value)| Cursor { app_id: app_id.to_owned(), value });
+    sink.commit(cursors.into()).await?;
     Ok(Searched::Done)
 }
 
@@ -160,7 +163,14 @@ fn last_id(
         }
         reached = Some(*id);
     }
-    Ok(if page.rows.num_rows() == 0 { None } else { reached })
+    match page.rows.num_rows() {
+        0 if page.rejected > 0 => Err(ExtractError::SearchWithoutIds {
+            object: sync.object.to_string(),
+            after: after.unwrap_or_default(),
+        }),
+        0 => Ok(None),
+        _ => Ok(reached),
+    }
 }
 
 fn query(

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Cadence;
 use super::error::{ExtractError, is_refusal, reading, storing};
+use super::full::MOST_EMPTY_PAGES;
 use super::mirror::timestamp;
 use super::reference::{LISTS, store_lists};
 use super::stored;
@@ -85,8 +86,15 @@ pub async fn sync_lists(
     let table = lake.open_or_create(&spec).await.map_err(storing(&spec.name))?;
     let now = chrono::Utc::now();
     let stamp = now.timestamp_micros();
-    let mut sync =
-        Sync { client, stop, table, now: now.timestamp_millis(), stamp, report: &mut report };
+    let mut sync = Sync {
+        client,
+        stop,
+        table,
+        now: now.timestamp_millis(),
+        stamp,
+        report: &mut report,
+        missing: Vec::new(),
+    };
     // Before the table of lists forgets that they were there.
     sync.drop_vanished(lake, &lists).await?;
     store_lists(lake, &lists).await?;
@@ -170,6 +178,8 @@ struct Sync<'a> {
     now: i64,
     stamp: i64,
     report: &'a mut ListsReport,
+    /// Lists whose members HubSpot did not find, by id.
+    missing: Vec<(String, ExtractError)>,
 }
 
 /// Lists read to their end and not yet committed.
@@ -206,6 +216,7 @@ impl Sync<'_> {
         let turn = self.now.max(self.table.cursor(BEGUN).map_or(0, |last| last + 1));
         self.note(BEGUN, turn).await?;
         self.read_all(due).await?;
+        self.settle_missing().await?;
         if !self.report.interrupted && self.report.refused.is_empty() {
             self.note(COMPLETED, turn).await?;
         }
@@ -221,6 +232,19 @@ impl Sync<'_> {
         let name = self.table.name().clone();
         let cursor = Cursor { app_id: app_id.to_owned(), value };
         self.table.commit_cursors(&[cursor]).await.map_err(storing(&name))
+    }
+
+    /// Notes those of the lists whose members were not there that are still among
+    /// the lists; the others have just been deleted, as the next sync will see.
+    async fn settle_missing(&mut self) -> Result<(), ExtractError> {
+        if self.missing.is_empty() || self.report.interrupted {
+            return Ok(());
+        }
+        let lists = self.client.lists().await.map_err(reading(LISTS))?;
+        let is_there = |id: &str| lists.iter().any(|list| list.id == id);
+        let missing = std::mem::take(&mut self.missing);
+        self.report.refused.extend(missing.into_iter().filter(|(id, _)| is_there(id)));
+        Ok(())
     }
 
     /// Reads the members of these lists. What was read before a failure is
@@ -267,11 +291,12 @@ impl Sync<'_> {
         }
     }
 
-    /// Notes a list that is not shown; one that has just been deleted is gone
-    /// from the next search too.
+    /// Notes a list that is not shown. Whether one that is not there has just been
+    /// deleted is asked at the end.
     fn refuse(&mut self, list: List, error: ExtractError) -> Result<(), ExtractError> {
         let kind = error.hubspot().map(crate::hubspot::Error::kind);
         if kind == Some(ErrorKind::NotFound) {
+            self.missing.push((list.id, error));
             return Ok(());
         }
         if !is_refusal(&error) {
@@ -292,6 +317,7 @@ impl Sync<'_> {
         let (client, stop) = (self.client, self.stop);
         let mut group = Group::default();
         group.take(&list, members);
+        let mut empty = 0;
         while next.is_some() {
             if group.members.len() >= COMMIT_MEMBERS {
                 let rows = member_rows(&std::mem::take(&mut group.members), self.stamp)?;
@@ -304,6 +330,7 @@ impl Sync<'_> {
                     return Ok(());
                 }
                 Some(Ok((members, after))) => {
+                    check_end(&list, &members, after.as_deref(), &mut empty)?;
                     group.take(&list, members);
                     next = after;
                 }
@@ -398,10 +425,13 @@ impl Sync<'_> {
 
 /// The first members of a list, up to what one commit takes.
 async fn begin(client: &Client, list: List) -> Begun {
-    let (mut members, mut next) = (Vec::new(), None);
+    let (mut members, mut next, mut empty) = (Vec::new(), None, 0);
     loop {
         match client.list_members(&list.id, next.as_deref()).await {
             Ok((page, after)) => {
+                if let Err(error) = check_end(&list, &page, after.as_deref(), &mut empty) {
+                    return (list, Err(error));
+                }
                 members.extend(page);
                 next = after;
             }
@@ -411,6 +441,20 @@ async fn begin(client: &Client, list: List) -> Begun {
             return (list, Ok((members, next)));
         }
     }
+}
+
+/// Refuses page after page that shows nobody and goes on.
+fn check_end(
+    list: &List,
+    page: &[ListMember],
+    next: Option<&str>,
+    empty: &mut u32,
+) -> Result<(), ExtractError> {
+    *empty = if page.is_empty() { *empty + 1 } else { 0 };
+    if next.is_some() && *empty > MOST_EMPTY_PAGES {
+        return Err(ExtractError::EndlessList { object: format!("members of list {}", list.id) });
+    }
+    Ok(())
 }
 
 fn member_rows(

@@ -34,6 +34,9 @@ pub(super) const RECONCILE_STARTED: &str = "hublake.reconcile.started";
 pub(super) const RECONCILE_COMPLETED: &str = "hublake.reconcile.completed";
 /// Everything modified up to here (ms, server time) is in the table.
 pub(super) const WATERMARK: &str = "hublake.watermark";
+/// Set once a search of this type has come to its end: a refusal is then no sign
+/// of a type that HubSpot cannot search.
+pub(super) const SEARCHED: &str = "hublake.searched";
 /// The last `_synced_at` stamp given out (µs); strictly rising, so that tables
 /// derived from a mirror know what they have applied.
 pub(super) const SYNCED: &str = "hublake.synced";

@@ -8,13 +8,14 @@ use arrow::datatypes::DataType;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::config::ExtractObjectConfig;
+use super::config::{Cadence, ExtractObjectConfig};
 use super::decode::{Page, Unreadable};
 use super::error::{ExtractError, reading, storing};
-use super::full::{self, Listing};
+use super::full;
 use super::incremental::{self, Searched};
+use super::listing::Listing;
 use super::merges;
-use super::mirror::{MirrorSchema, SYNCED, is_complete, listed_at};
+use super::mirror::{MirrorSchema, SEARCHED, SYNCED, is_complete, listed_at};
 use super::pages::PageSource;
 use super::progress::Progress;
 use super::selection::prepare_table;
@@ -130,8 +131,16 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
         return full::sync(sync, source, &mut sink, Listing::Full, server_time).await;
     }
     let searched = incremental::sync(sync, &source, &mut sink, server_time).await?;
-    let is_due = sync.config.reconcile.is_due(listed_at(sink.table()).unwrap_or(0), server_time);
-    if !sink.report.interrupted && (is_due || searched == Searched::ListInstead) {
+    if sink.report.interrupted {
+        return Ok(());
+    }
+    let cadence = match searched {
+        Searched::Done => sync.config.reconciled(),
+        Searched::ListInstead => Cadence::EveryRun,
+        Searched::Refused if sink.cursor(SEARCHED).is_some() => Cadence::EveryRun,
+        Searched::Refused => sync.config.listed(),
+    };
+    if cadence.is_due(listed_at(sink.table()).unwrap_or(0), server_time) {
         full::sync(sync, source, &mut sink, Listing::Reconcile, server_time).await?;
     }
     Ok(())

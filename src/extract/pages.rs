@@ -40,6 +40,14 @@ pub(super) struct Fetched {
     pub(super) calls: u64,
 }
 
+impl Fetched {
+    /// Whether the page holds as many records as one can: another may follow,
+    /// whatever it says.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() as u64 + self.page.rejected >= u64::from(PAGE)
+    }
+}
+
 impl PageSource {
     /// A source of the mirror's properties.
     pub(super) fn new(
@@ -116,17 +124,27 @@ impl PageSource {
     /// Up to 100 records by id, with every property; those that are not there
     /// are missing. Where an answer does not parse, or says that it lacks
     /// records which may be there, they are read again in halves, until the one
-    /// that spoils it stands alone.
+    /// that spoils it stands alone; that one is tried twice.
     ///
     /// # Errors
     /// A HubSpot failure.
     pub(super) async fn read(&self, ids: &[i64], archived: bool) -> Result<Page, ExtractError> {
         let mut page = Page::empty(&self.schema);
         let mut left = vec![ids];
+        let mut is_last_try = false;
         while let Some(part) = left.pop() {
             match self.read_batch(part, archived).await {
-                Ok(read) => page.append(read)?,
+                Ok(read) => {
+                    page.append(read)?;
+                    is_last_try = false;
+                }
+                // One answer may be an accident; two are the record's own.
+                Err(error) if is_unreadable(&error) && part.len() == 1 && !is_last_try => {
+                    left.push(part);
+                    is_last_try = true;
+                }
                 Err(error) if is_unreadable(&error) && part.len() == 1 => {
+                    is_last_try = false;
                     page.rejected += 1;
                     page.unreadable.push(unreadable(part[0], &error));
                 }

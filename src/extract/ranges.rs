@@ -30,6 +30,25 @@ impl Coverage {
         self.0.iter().map(|(start, reached)| (*start, *reached))
     }
 
+    /// The stretches with those that meet made one. Their number is that of the
+    /// gaps and one more at most: it depends on how many walks there were at
+    /// once and not on how long they were.
+    pub(super) fn joined(&self) -> Vec<(i64, i64)> {
+        let mut joined: Vec<(i64, i64)> = Vec::new();
+        for (start, reached) in self.stretches() {
+            match joined.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(reached),
+                _ => joined.push((start, reached)),
+            }
+        }
+        joined
+    }
+
+    /// Whether everything from one id up to, not including, another has been read.
+    pub(super) fn covers(&self, from: i64, to: i64) -> bool {
+        self.joined().iter().any(|(start, reached)| *start <= from && to <= *reached)
+    }
+
     /// What is still to be read, in ascending order; none when all is.
     pub(super) fn gaps(&self) -> Vec<Range> {
         let mut gaps = Vec::new();
@@ -64,6 +83,11 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// A stretch to be read from its beginning.
+    pub(super) fn new(start: i64, end: i64) -> Self {
+        Self { start, next: start, end, density: None }
+    }
+
     /// Takes in a page that held `records` ids up to `last`.
     pub(super) fn advance(&mut self, records: usize, last: i64) {
         let span = (last - self.next).saturating_add(1).max(1);
@@ -134,6 +158,20 @@ mod tests {
         coverage.note(0, 1_000);
         coverage.note(200, 300);
         assert_eq!(coverage.gaps(), [gap(0, 1_000, END)]);
+    }
+
+    #[test]
+    fn stretches_that_meet_are_one_and_leave_the_same_gaps() {
+        let mut coverage = Coverage::default();
+        for (start, reached) in [(0, 100), (100, 180), (150, 170), (300, 300), (300, 400)] {
+            coverage.note(start, reached);
+        }
+        assert_eq!(coverage.joined(), [(0, 180), (300, 400)]);
+        assert!(coverage.covers(20, 180) && !coverage.covers(170, 310));
+        let mut again = Coverage::default();
+        coverage.joined().into_iter().for_each(|(start, reached)| again.note(start, reached));
+        let bounds = |gaps: Vec<Range>| gaps.iter().map(|g| (g.next, g.end)).collect::<Vec<_>>();
+        assert_eq!(bounds(again.gaps()), bounds(coverage.gaps()));
     }
 
     #[test]

@@ -17,6 +17,10 @@
 //! it was entered, or whose cursor is no id past them, ends the reading with
 //! [`Ended::OutOfOrder`]. A list that counts its cursors would show no more than
 //! that: entered at an id, it seems to have come to its end.
+//!
+//! Nor is an end believed that may be none: where a full page names no next one,
+//! or a record with a higher id is known, the list is entered once more at the
+//! last id that was read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::Page;
 use super::error::ExtractError;
+use super::full::MOST_EMPTY_PAGES;
 use super::pages::{Fetched, PageSource, is_refused};
 use super::ranges::{Range, split_largest};
 use crate::hubspot::Client;
@@ -143,6 +148,8 @@ impl Cursor {
 struct Stretch {
     range: Range,
     cursor: Cursor,
+    /// Pages in a row that showed no record.
+    empty: u32,
 }
 
 impl Stretch {
@@ -152,7 +159,7 @@ impl Stretch {
             ..=0 => Cursor::Beginning,
             next => Cursor::Id(next - 1),
         };
-        Self { range, cursor }
+        Self { range, cursor, empty: 0 }
     }
 
     /// Whether the page may follow: ascending from where it was asked for, and
@@ -182,6 +189,8 @@ struct Reader {
     source: Arc<PageSource>,
     archived: bool,
     highest: Option<i64>,
+    /// The highest id that a page of this list has shown.
+    shown: i64,
     extent_asked: bool,
     /// Stretches being walked, by the number of their walk; none once done.
     stretches: Vec<Option<Stretch>>,
@@ -202,6 +211,7 @@ impl Reader {
             archived: walk.archived,
             extent_asked: walk.highest.is_some(),
             highest: walk.highest,
+            shown: 0,
             stretches: Vec::new(),
             waiting: walk.gaps.into(),
             allowed: 1,
@@ -281,13 +291,29 @@ impl Reader {
             self.ended.get_or_insert(Ended::OutOfOrder { at: stretch.range.next });
             return true;
         }
+        let before = stretch.range.next;
+        stretch.empty = if fetched.ids.is_empty() { stretch.empty + 1 } else { 0 };
         if let Some(last) = fetched.ids.last() {
             stretch.range.advance(fetched.ids.len(), *last);
+            self.shown = self.shown.max(*last);
         }
         let told = fetched.page.next.take();
         let (start, mut reached) = (stretch.range.start, stretch.range.next);
         match told {
+            None if stretch.range.is_done() => {}
+            None if self.may_go_on(&stretch, before, fetched.is_full()) => {
+                // Once something has failed, the next sync goes on from here.
+                if self.ended.is_none() {
+                    stretch.cursor = Cursor::Id(reached - 1);
+                    self.stretches[walk] = Some(stretch);
+                    self.fetch(walk);
+                }
+            }
             None => reached = super::ranges::END,
+            Some(_) if stretch.empty > MOST_EMPTY_PAGES => {
+                let object = self.source.object.to_string();
+                self.ended.get_or_insert(Ended::Failed(ExtractError::EndlessList { object }));
+            }
             // The same cursor again would be answered the same way for ever.
             Some(told) if stretch.cursor.text().as_ref() == Some(&told) => {
                 self.ended.get_or_insert(Ended::OutOfOrder { at: reached });
@@ -302,6 +328,17 @@ impl Reader {
         }
         let Fetched { page, calls, .. } = fetched;
         self.arrivals.send(Arrival::Page { page, calls, start, reached }).await.is_ok()
+    }
+
+    /// Whether a stretch may go on although its page names no next one. It may
+    /// not once the list, entered at the last id read, has shown nothing new.
+    fn may_go_on(&self, stretch: &Stretch, before: i64, is_full: bool) -> bool {
+        let next = stretch.range.next;
+        let is_checked = matches!(stretch.cursor, Cursor::Id(_)) && next == before;
+        // Search tells of live records only.
+        let known = self.highest.filter(|_| !self.archived).max(Some(self.shown));
+        let is_doubtful = is_full || known >= Some(next);
+        next > 0 && is_doubtful && !is_checked
     }
 
     /// Allows one walk more while calls leave without waiting; asks first how

@@ -11,6 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::take_record_batch;
 use arrow::row::{RowConverter, SortField};
+use datafusion::prelude::{col, lit};
 
 use super::error::{ExtractError, reading, storing};
 use super::stored;
@@ -117,6 +118,17 @@ pub async fn sync_pipelines(
         .await?;
     let key = ["object_type", "pipeline_id", "id"];
     store(lake, "pipeline_stages", &key, stage_rows(object, &pipelines)?, scope).await
+}
+
+/// Whether the lake holds pipelines of an object type.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn holds_pipelines(lake: &Lake, object: &ObjectType) -> Result<bool, ExtractError> {
+    let name = TableName::hubspot("pipelines");
+    let Some(table) = lake.table(&name).await.map_err(storing(&name))? else { return Ok(false) };
+    let of_type = col("object_type").eq(lit(object.name()));
+    Ok(stored::read(&table, Some(&["id"]), Some(of_type)).await?.is_some())
 }
 
 fn pipeline_rows(object: &ObjectType, pipelines: &[Pipeline]) -> Result<RecordBatch, ExtractError> {

@@ -4,26 +4,33 @@
 //! recycle bin, or deleted for good. Its row stays and is marked with the time
 //! at which it was missed; nothing is deleted. Because a record may also have
 //! slipped through while the lists were read, each one missing is asked for
-//! again, live and archived, before it counts as gone.
+//! again, live and archived, before it counts as gone. A merged record is missing
+//! there too, without a word; asked for alone it answers as its survivor.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray,
 };
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, filter_record_batch, is_null};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::col;
 use roaring::RoaringTreemap;
 
 use super::decode::Page;
-use super::error::{ExtractError, storing};
+use super::error::{ExtractError, reading, storing};
+use super::merges;
 use super::object::{ObjectSync, Sink};
 use super::pages::{PageSource, ids};
 use super::ranges::Range;
 use super::stored;
 use crate::lake::Table;
+use crate::objects::RecordId;
 
+/// Records asked for alone in one sync, at most: a call each. Of more than these
+/// nobody merges between two listings; they were deleted together.
+const ASKED_ALONE: usize = 1_000;
 /// Ids a batch read takes.
 const BATCH: usize = 100;
 /// Rows that are marked together: they are in memory then, whole.
@@ -48,6 +55,12 @@ impl Seen {
     pub(super) fn covered_before(&mut self, gaps: &[Range]) {
         // The live list comes first: of it alone can a live record be missed.
         self.read.get_or_insert_with(|| gaps.iter().map(|gap| (gap.next, gap.end)).collect());
+    }
+
+    /// Says that these ids will be read again, and are therefore known.
+    pub(super) fn read_too(&mut self, ranges: &[Range]) {
+        let read = self.read.get_or_insert_with(Vec::new);
+        read.extend(ranges.iter().map(|range| (range.next, range.end)));
     }
 
     /// Takes in a page.
@@ -91,6 +104,15 @@ pub(super) async fn settle(
         }
     }
     sink.commit(Vec::new()).await?;
+    let asked = sync.stop.run_until_cancelled(merged(sync, &gone, sink)).await;
+    let Some(merged) = asked.transpose()? else {
+        sink.report.interrupted = true;
+        return Ok(());
+    };
+    if let Some(rows) = merges::mark_all(sink.table(), &merged, source.stamp).await? {
+        sink.mark(rows).await?;
+    }
+    gone.retain(|id| !merged.contains_key(id));
     for part in gone.chunks(MARKED_AT_ONCE) {
         let rows = gone_rows(sink.table(), part, server_time, source.stamp).await?;
         if let Some(rows) = rows {
@@ -140,7 +162,24 @@ async fn ask_again(
     Ok(absent)
 }
 
-/// The stored rows of records that are gone, marked so.
+/// Those of the missing records that were merged, with their survivors.
+async fn merged(
+    sync: &ObjectSync<'_>,
+    missing: &[i64],
+    sink: &mut Sink<'_>,
+) -> Result<BTreeMap<i64, i64>, ExtractError> {
+    let mut merged = BTreeMap::new();
+    for id in missing.iter().take(ASKED_ALONE) {
+        sink.report.calls += 1;
+        let survivor = sync.client.survivor(sync.object, RecordId(*id)).await;
+        let survivor = survivor.map_err(reading(sync.object.name()))?;
+        merged.extend(survivor.filter(|other| other.0 != *id).map(|other| (*id, other.0)));
+    }
+    Ok(merged)
+}
+
+/// The stored rows of records that are gone, marked so. One whose survivor has
+/// told of it meanwhile is not gone.
 async fn gone_rows(
     table: &Table,
     gone: &[i64],
@@ -157,6 +196,11 @@ async fn gone_rows(
         return Ok(None);
     }
     let rows = concat_batches(&table.schema(), &rows)?;
+    let merged = rows.column_by_name("merged_into").expect("a mirror has it");
+    let rows = filter_record_batch(&rows, &is_null(merged)?)?;
+    if rows.num_rows() == 0 {
+        return Ok(None);
+    }
     let times = |micros: i64| -> ArrayRef {
         let times = TimestampMicrosecondArray::from_value(micros, rows.num_rows());
         Arc::new(times.with_timezone("UTC"))

@@ -49,8 +49,9 @@ pub struct ExtractAllConfig {
     pub associations: AssociationSelection,
     /// The most rows between two commits of a full sync.
     pub commit_rows: usize,
-    /// How often everything is listed anew.
-    pub reconcile: Cadence,
+    /// How often everything is listed anew: `daily`, unless this says otherwise;
+    /// in every run where HubSpot cannot search a type.
+    pub reconcile: Option<Cadence>,
 }
 
 impl Default for ExtractAllConfig {
@@ -60,7 +61,7 @@ impl Default for ExtractAllConfig {
             properties: PropertySelection::All,
             associations: AssociationSelection::default(),
             commit_rows: DEFAULT_COMMIT_ROWS,
-            reconcile: Cadence::default(),
+            reconcile: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::api_error::BatchError;
 use super::client::{Client, check_count};
 use super::directory::Paging;
 use super::error::{Error, Problem, Reason};
+use super::paging::MOST_EMPTY_PAGES;
 use super::paths::Route;
 use super::transport::Effect;
 use super::wire::{or_default, record_id};
@@ -42,9 +43,10 @@ impl Client {
         check_count(ids.len(), MOST_INPUTS)?;
         let distinct: BTreeSet<_> = ids.iter().copied().collect();
         let mut inputs: Vec<_> = distinct.into_iter().map(|id| Input::new(id, None)).collect();
-        let mut all = Vec::new();
+        let (mut all, mut empty) = (Vec::new(), 0);
         while !inputs.is_empty() {
-            let page = self.association_page(from, to, &inputs).await?;
+            let page = self.association_page(from, to, &inputs, empty >= MOST_EMPTY_PAGES).await?;
+            empty = if page.associations.is_empty() { empty + 1 } else { 0 };
             all.extend(page.associations);
             inputs = page.next;
         }
@@ -56,6 +58,7 @@ impl Client {
         from: &ObjectType,
         to: &ObjectType,
         inputs: &[Input],
+        must_show: bool,
     ) -> Result<Page, Error> {
         let names = [from.name(), to.name()];
         let body = serde_json::to_vec(&Inputs { inputs }).expect("texts always become JSON");
@@ -65,6 +68,9 @@ impl Client {
             .decoded(request, |reply| {
                 let wire: WireReply = serde_json::from_slice(&reply.body)?;
                 wire.check_progress(inputs)?;
+                if must_show && wire.shows_nothing_and_goes_on() {
+                    return Err(Problem::Endless);
+                }
                 Ok((reply.status, wire))
             })
             .await?;
@@ -158,6 +164,15 @@ impl WireReply {
         if stuck { Err(Problem::Circular) } else { Ok(()) }
     }
 
+    fn shows_nothing_and_goes_on(&self) -> bool {
+        let mut results = self.results.iter().flatten();
+        let cursor = |result: &WireResult| {
+            result.paging.as_ref().and_then(Paging::next_cursor).map(str::to_owned)
+        };
+        results.clone().all(|result| result.to.is_empty())
+            && results.any(|result| cursor(result).is_some())
+    }
+
     fn into_page(self) -> Result<Page, BatchError> {
         for error in self.errors.iter().map(BatchError::from_wire) {
             if !tells_of_no_associations(&error) {
@@ -209,6 +224,25 @@ mod tests {
 
     fn page(body: Value) -> Result<Page, BatchError> {
         serde_json::from_value::<WireReply>(body).expect("a reply").into_page()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_that_show_no_association_for_ever_end() {
+        use crate::hubspot::ErrorKind;
+        use crate::hubspot::scripted::{answer, scripted};
+
+        let page = |at: u32| {
+            let results =
+                json!([{"from": {"id": "1"}, "to": [], "paging": {"next": {"after": at}}}]);
+            json!({"status": "COMPLETE", "results": results}).to_string()
+        };
+        let (client, script) = scripted((0..200).map(|at| answer(200, &page(at), &[])));
+        let (from, to) = (ObjectType::CONTACTS, ObjectType::DEALS);
+        let read = client.associations(&from, &to, &[RecordId(1)]).await;
+        let error = read.expect_err("no end");
+        assert_eq!(error.kind(), ErrorKind::BadResponse);
+        assert!(error.to_string().contains("shows nothing"), "{error}");
+        assert_eq!(script.requests().len(), 51);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::account::CallCounts;
 use super::auth::Authorized;
 use super::budget::{Budget, Budgeted};
 use super::config::{ApiVersion, HubSpotConfig};
-use super::error::{Error, Problem, Reason};
+use super::error::{Error, ErrorKind, Problem, Reason};
 use super::paths::Route;
 use super::query::{BatchReadQuery, Direction, ListQuery, SearchQuery, Sort};
 use super::records::{BatchReply, Body, Record, WriteInput, archive_body, write_body};
@@ -167,6 +167,27 @@ impl Client {
             request.url.push_str("?archived=true");
         }
         Ok(into_body(self.send(request).await?))
+    }
+
+    /// The id under which a live record is found: its own, or that of the record
+    /// it was merged into, whatever merges lie between; none where there is none.
+    /// A batch read cannot tell: it leaves a merged id out in silence
+    /// (`hubspot-api.md`, section 4).
+    ///
+    /// # Errors
+    /// As any read.
+    pub async fn survivor(
+        &self,
+        object: &ObjectType,
+        id: RecordId,
+    ) -> Result<Option<RecordId>, Error> {
+        let names = [object.name(), &id.to_string()];
+        let request = self.get(Route::Record, &names, "properties=hs_object_id");
+        match self.fetch::<Record>(request).await {
+            Ok(record) => Ok(Some(record.id)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates up to 100 records. Inputs are settled one by one: look for
@@ -358,7 +379,6 @@ mod tests {
 
     use super::*;
     use crate::hubspot::definitions::PropertyGroup;
-    use crate::hubspot::error::ErrorKind;
     use crate::hubspot::query::Filter;
     use crate::hubspot::scripted::{PAGE, TOKEN, answer, client, scripted};
     use crate::objects::{PropertyOption, PropertyType};
@@ -405,6 +425,18 @@ mod tests {
             assert_eq!(authorization.as_bytes(), format!("Bearer {TOKEN}").as_bytes());
             assert!(!format!("{authorization:?}").contains(TOKEN));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_record_is_found_under_its_survivor_s_id() {
+        let missing = r#"{"status":"error","message":"resource not found"}"#;
+        let (client, script) =
+            scripted([answer(200, r#"{"id":"9"}"#, &[]), answer(404, missing, &[])]);
+        let survivor = client.survivor(&CONTACTS, RecordId(7)).await.expect("an answer");
+        assert_eq!(survivor, Some(RecordId(9)));
+        assert_eq!(client.survivor(&CONTACTS, RecordId(8)).await.expect("an answer"), None);
+        let url = &script.requests()[0].url;
+        assert_eq!(*url, format!("{BASE}/crm/objects/2026-03/contacts/7?properties=hs_object_id"));
     }
 
     #[tokio::test(start_paused = true)]

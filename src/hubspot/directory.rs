@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::TryStreamExt;
 use serde::Deserialize;
 
 use super::client::Client;
 use super::error::{Error, Problem};
-use super::paging::pages;
+use super::paging::{MOST_EMPTY_PAGES, pages};
 use super::paths::{Route, encoded};
+use super::transport::Reply;
 use super::wire::{Text, optional_micros, or_default};
 use crate::objects::ObjectType;
 
@@ -128,15 +130,24 @@ impl Client {
     /// # Errors
     /// As any read; a failure on any page fails the whole.
     pub async fn owners(&self, archived: bool) -> Result<Vec<Owner>, Error> {
-        let fetch = |after: Option<String>| async move {
+        let empty = AtomicU32::new(0);
+        let fetch = |after: Option<String>| async {
             let mut query = format!("limit={OWNERS_PER_PAGE}&archived={archived}");
             if let Some(after) = &after {
                 query.push_str("&after=");
                 query.extend(encoded(after));
             }
             let request = self.get(Route::Owners, &[], &query);
-            let page =
-                self.decoded(request, |reply| OwnersPage::decode(&reply.body, after)).await?;
+            let decode = |reply: &Reply| {
+                let page = OwnersPage::decode(&reply.body, after)?;
+                let before = empty.load(Ordering::Relaxed);
+                let now = if page.results.is_empty() { before + 1 } else { 0 };
+                empty.store(now, Ordering::Relaxed);
+                let goes_on = page.paging.as_ref().and_then(Paging::next_cursor).is_some();
+                let is_endless = goes_on && now > MOST_EMPTY_PAGES;
+                if is_endless { Err(Problem::Endless) } else { Ok(page) }
+            };
+            let page = self.decoded(request, decode).await?;
             Ok((page.results, page.paging.and_then(Paging::cursor)))
         };
         pages(None, fetch).try_concat().await
@@ -248,6 +259,19 @@ mod tests {
         let metadata = &pipeline.stages[0].metadata;
         assert_eq!(metadata.get("isClosed").map(String::as_str), Some("true"));
         assert_eq!(metadata.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn owners_that_go_on_without_an_owner_end() {
+        use crate::hubspot::ErrorKind;
+        use crate::hubspot::scripted::{answer, scripted};
+
+        let page = |at: u32| format!(r#"{{"results":[],"paging":{{"next":{{"after":"{at}"}}}}}}"#);
+        let (client, script) = scripted((0..200).map(|at| answer(200, &page(at), &[])));
+        let error = client.owners(false).await.expect_err("no end");
+        assert_eq!(error.kind(), ErrorKind::BadResponse);
+        assert!(error.to_string().contains("shows nothing"), "{error}");
+        assert_eq!(script.requests().len(), 51);
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub(super) enum Problem {
     },
     /// A page names itself as the next one.
     Circular,
+    /// Page after page names a next one and shows nothing.
+    Endless,
 }
 
 /// What to do about an [`Error`].
@@ -267,6 +269,7 @@ impl fmt::Display for Problem {
                 write!(f, "JSON of another shape, seen at line {line}, column {column}")
             }
             Self::Circular => f.write_str("a page that names itself as the next"),
+            Self::Endless => f.write_str("page after page that names a next one and shows nothing"),
         }
     }
 }

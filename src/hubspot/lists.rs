@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -11,6 +13,8 @@ use crate::objects::RecordId;
 
 /// Lists per page, the most the search gives.
 const LISTS_PER_PAGE: u64 = 500;
+/// Readings of all lists, at most, until two agree.
+const MOST_READINGS: usize = 4;
 /// Members per page, the most there are.
 const MEMBERS_PER_PAGE: u32 = 250;
 
@@ -62,10 +66,34 @@ pub struct ListMember {
 impl Client {
     /// All lists with their sizes.
     ///
+    /// The pages are counted off by an offset, so a list that goes away between
+    /// two of them hides another. Where there is more than one page, they are
+    /// therefore read until two readings show the same lists, four times at most;
+    /// if they never do, every list that any of them has shown is answered.
+    ///
     /// # Errors
     /// As any read; a failure on any page fails the whole.
     pub async fn lists(&self) -> Result<Vec<List>, Error> {
-        let mut all = Vec::new();
+        let (mut lists, pages) = self.walk_lists().await?;
+        if pages < 2 {
+            return Ok(lists.into_values().collect());
+        }
+        let mut ever = BTreeMap::new();
+        for _ in 1..MOST_READINGS {
+            let (again, _) = self.walk_lists().await?;
+            if again.keys().eq(lists.keys()) {
+                return Ok(again.into_values().collect());
+            }
+            ever.extend(std::mem::replace(&mut lists, again));
+        }
+        tracing::warn!("Lists came and went while they were read: some may be gone by now");
+        ever.extend(lists);
+        Ok(ever.into_values().collect())
+    }
+
+    /// The lists by id, and how many pages they took.
+    async fn walk_lists(&self) -> Result<(BTreeMap<String, List>, u64), Error> {
+        let (mut all, mut pages) = (BTreeMap::new(), 0);
         let mut offset = 0;
         loop {
             let body = json!({
@@ -81,13 +109,18 @@ impl Client {
                     if page.has_more && page.offset <= offset {
                         return Err(Problem::Circular);
                     }
+                    if page.has_more && page.lists.is_empty() {
+                        return Err(Problem::Endless);
+                    }
                     Ok(page)
                 })
                 .await?;
-            all.extend(page.lists.into_iter().map(WireList::into_list));
+            let lists = page.lists.into_iter().map(WireList::into_list);
+            all.extend(lists.map(|list| (list.id.clone(), list)));
+            pages += 1;
             // The total is known to be wrong; only this says that there is more.
             if !page.has_more {
-                return Ok(all);
+                return Ok((all, pages));
             }
             offset = page.offset;
         }
@@ -179,8 +212,9 @@ mod tests {
             "hasMore": true, "offset": 1, "total": 0});
         let last =
             json!({"lists": [{"listId": 2, "size": 3}], "hasMore": false, "offset": 2, "total": 0});
-        let (client, script) =
-            scripted([answer(200, &first.to_string(), &[]), answer(200, &last.to_string(), &[])]);
+        let pages = [first.to_string(), last.to_string()];
+        let twice = pages.iter().chain(&pages).map(|page| answer(200, page, &[]));
+        let (client, script) = scripted(twice);
         let lists = client.lists().await.expect("lists");
         let read: Vec<_> = lists.iter().map(|list| (list.id.as_str(), list.size)).collect();
         assert_eq!(read, [("1", Some(12)), ("2", Some(3))]);
@@ -188,6 +222,7 @@ mod tests {
             (&script.body_of(0)["offset"], &script.body_of(1)["offset"]),
             (&json!(0), &json!(1))
         );
+        assert_eq!(script.requests().len(), 4, "two readings that agree");
         let stuck = json!({"lists": [], "hasMore": true, "offset": 0}).to_string();
         let (client, _) = scripted([answer(200, &stuck, &[])]);
         let error = client.lists().await.expect_err("going in circles");
@@ -195,6 +230,48 @@ mod tests {
         let (client, _) = scripted((0..9).map(|_| answer(200, "{}", &[])));
         let error = client.lists().await.expect_err("an answer that tells nothing");
         assert_eq!(error.kind(), ErrorKind::BadResponse);
+    }
+
+    /// Pages of lists with these ids, one call after another.
+    fn walks(pages: &[(&[&str], bool)]) -> Vec<crate::hubspot::scripted::Step> {
+        let mut offset = 0;
+        let page = |(ids, has_more): &(&[&str], bool)| {
+            offset = if *has_more { offset + ids.len() } else { 0 };
+            let lists: Vec<_> = ids.iter().map(|id| json!({"listId": id})).collect();
+            json!({"lists": lists, "hasMore": has_more, "offset": offset}).to_string()
+        };
+        pages.iter().map(page).map(|page| answer(200, &page, &[])).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_hidden_by_another_s_deletion_is_found_by_reading_again() {
+        // `1` goes away after the first page: `3` moves up and is passed over.
+        let (client, _) = scripted(walks(&[
+            (&["1", "2"], true),
+            (&["4"], false),
+            (&["2", "3"], true),
+            (&["4"], false),
+            (&["2", "3"], true),
+            (&["4"], false),
+        ]));
+        let lists = client.lists().await.expect("lists");
+        let ids: Vec<_> = lists.iter().map(|list| list.id.as_str()).collect();
+        assert_eq!(ids, ["2", "3", "4"]);
+        // They never agree: nothing that was ever shown is missing.
+        let (client, script) = scripted(walks(&[
+            (&["1", "2"], true),
+            (&["4"], false),
+            (&["2", "3"], true),
+            (&["5"], false),
+            (&["2", "3"], true),
+            (&["6"], false),
+            (&["2", "3"], true),
+            (&["7"], false),
+        ]));
+        let lists = client.lists().await.expect("lists");
+        let ids: Vec<_> = lists.iter().map(|list| list.id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", "3", "4", "5", "6", "7"]);
+        assert_eq!(script.requests().len(), 8, "and that is the end of it");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,9 @@ use std::future::Future;
 
 use futures::Stream;
 
+/// Empty pages in a row after which a walk that is told to go on gives up.
+pub(super) const MOST_EMPTY_PAGES: u32 = 50;
+
 /// A stream of pages from "fetch the page after this cursor".
 ///
 /// `fetch` answers a page and the cursor of the next one, absent on the last.

@@ -12,6 +12,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     List,
+    Record,
     Search,
     BatchRead,
     BatchCreate,
@@ -39,6 +40,10 @@ impl Route {
     const fn templates(self) -> (&'static str, &'static str) {
         match self {
             Self::List => ("/crm/v3/objects/{objectType}", "/crm/objects/{ver}/{objectType}"),
+            Self::Record => (
+                "/crm/v3/objects/{objectType}/{objectId}",
+                "/crm/objects/{ver}/{objectType}/{objectId}",
+            ),
             Self::Search => {
                 ("/crm/v3/objects/{objectType}/search", "/crm/objects/{ver}/{objectType}/search")
             }

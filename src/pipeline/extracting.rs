@@ -50,16 +50,31 @@ impl Extracted {
     /// is no failure, but what was read of it once grows old: models that read
     /// it must not write.
     fn miss(&mut self, what: &str, table: &str, error: &hubspot::Error) {
+        let sentence = self.note_absent(what, error);
+        self.incomplete.insert(table.to_owned(), sentence);
+    }
+
+    /// Keeps in mind to tell what is absent; answers why what was read of it once
+    /// grows old.
+    fn note_absent(&mut self, what: &str, error: &hubspot::Error) -> String {
         let scopes = match error.kind() {
             ErrorKind::MissingScope(scopes) => scopes,
             _ => Vec::new(),
         };
-        let sentence = format!("`{what}` is not in this account or not within the token's scopes");
-        self.incomplete.insert(table.to_owned(), sentence);
         self.absent.insert(what.to_owned(), scopes);
+        format!("`{what}` is not in this account or not within the token's scopes")
     }
 
-    /// One sentence for all the types that the account lacks.
+    /// Leaves out the types that the account turned out to lack.
+    fn drop_absent(&mut self) {
+        let absent = &self.absent;
+        self.jobs.retain(|job| job.named || !absent.contains_key(job.object.name()));
+        for job in &mut self.jobs {
+            job.targets.retain(|target| target.named || !absent.contains_key(target.to.name()));
+        }
+    }
+
+    /// One sentence for all that the account lacks.
     fn tell_absent(&mut self) {
         let absent = std::mem::take(&mut self.absent);
         if absent.is_empty() {
@@ -75,10 +90,6 @@ impl Extracted {
             told.join(", ")
         );
         self.problems.push((Outcome::Succeeded, sentence));
-        self.jobs.retain(|job| job.named || !absent.contains_key(job.object.name()));
-        for job in &mut self.jobs {
-            job.targets.retain(|target| target.named || !absent.contains_key(target.to.name()));
-        }
     }
 }
 
@@ -108,9 +119,14 @@ pub async fn extract(session: &Session<'_>, wanted: &Wanted, mode: SyncMode) -> 
         note_sync(&mut extracted, job, report);
     }
     schemas(session, wanted, &mut extracted).await;
+    extracted.drop_absent();
+    let read = reference_tables(session, &extracted.jobs, &extracted.definitions);
+    let (failed, hidden) = session.unless_stopped(read).await.unwrap_or_default();
+    for (object, error) in hidden {
+        miss_pipelines(session, &mut extracted, &object, &error).await;
+    }
     extracted.tell_absent();
-    let failed = reference_tables(session, &extracted.jobs, &extracted.definitions);
-    for (tables, error) in session.unless_stopped(failed).await.unwrap_or_default() {
+    for (tables, error) in failed {
         let sentence = format!("{} not read: {}", listed(tables), chain(&error));
         extracted.problems.push((extract_outcome(&error), sentence.clone()));
         extracted
@@ -125,6 +141,7 @@ pub async fn extract(session: &Session<'_>, wanted: &Wanted, mode: SyncMode) -> 
 pub(super) async fn definitions_only(session: &Session<'_>, wanted: &Wanted) -> Extracted {
     let mut extracted = Extracted::default();
     discover(session, wanted, &mut extracted).await;
+    extracted.drop_absent();
     extracted.tell_absent();
     extracted
 }
@@ -314,17 +331,40 @@ const SCHEMAS: &str = "hubspot.schemas";
 /// The table of property definitions.
 const PROPERTY_TABLES: &[&str] = &["hubspot.properties"];
 
-/// Owners, pipelines and property definitions; what failed, by the tables that
-/// it leaves behind the account.
+/// What failed, by the tables that it leaves behind the account.
+type FailedTables = Vec<(&'static [&'static str], ExtractError)>;
+/// Types whose pipelines the account does not show, though it shows the type.
+type HiddenPipelines = Vec<(ObjectType, hubspot::Error)>;
+
+/// Notes pipelines of a type that nobody named and that the token may not see.
+/// Those read once are old now; where there are none, nothing is.
+async fn miss_pipelines(
+    session: &Session<'_>,
+    extracted: &mut Extracted,
+    object: &ObjectType,
+    error: &hubspot::Error,
+) {
+    let what = format!("pipelines of {object}");
+    let is_old = extract::holds_pipelines(&session.lake, object).await;
+    let reason = extracted.note_absent(&what, error);
+    // A lake that cannot be read fails the stages that follow.
+    if is_old.unwrap_or(true) {
+        let behind = PIPELINE_TABLES.iter().map(|table| ((*table).to_owned(), reason.clone()));
+        extracted.incomplete.extend(behind);
+    }
+}
+
+/// Owners, pipelines and property definitions; what failed, and whose pipelines
+/// are hidden.
 ///
 /// One after another: they share tables, and a table has one writer.
 async fn reference_tables(
     session: &Session<'_>,
     jobs: &[ObjectJob],
     definitions: &BTreeMap<ObjectType, Vec<PropertyDefinition>>,
-) -> Vec<(&'static [&'static str], ExtractError)> {
+) -> (FailedTables, HiddenPipelines) {
     let (client, lake) = (&session.client, &session.lake);
-    let mut failed = Vec::new();
+    let (mut failed, mut hidden) = (FailedTables::new(), HiddenPipelines::new());
     if let Err(error) = extract::sync_owners(client, lake).await {
         failed.push((OWNER_TABLES, error));
     }
@@ -336,10 +376,15 @@ async fn reference_tables(
         if has_pipelines(known)
             && let Err(error) = extract::sync_pipelines(client, lake, &job.object).await
         {
-            failed.push((PIPELINE_TABLES, error));
+            match error {
+                ExtractError::HubSpot { source, .. } if !job.named && is_absence(&source) => {
+                    hidden.push((job.object.clone(), *source));
+                }
+                error => failed.push((PIPELINE_TABLES, error)),
+            }
         }
     }
-    failed
+    (failed, hidden)
 }
 
 /// Whether records of the type move through pipelines: they then have a

@@ -102,6 +102,22 @@ async fn all_brings_every_type_and_tells_of_the_absent_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_pipelines_of_a_type_that_nobody_named_are_told_and_fail_nothing() {
+    let world = world(ALL).await;
+    world.control.add_fault(refuse("*/pipelines/*deals", no_scope("crm.pipelines.deals.read")));
+    let ran = world.hublake(&["extract"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let told = lines(&ran, "Left out, since");
+    assert_eq!(told.len(), 1, "{}", ran.stderr);
+    for word in ["`pipelines of deals`", "crm.pipelines.deals.read"] {
+        assert!(told[0].contains(word), "{word}: {told:?}");
+    }
+    assert_eq!(world.value("select count(*) from hubspot.deals").await, "20");
+    world.write("pipelines/scores.yml", &format!("{ALL}  deals: {{}}\n"));
+    assert_eq!(world.hublake(&["extract"]).await.code, 77, "named, it is a failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_without_custom_objects_is_told_once_too() {
     let world = world(ALL).await;
     world.control.add_fault(refuse("*/schemas*", no_scope("crm.schemas.custom.read")));

@@ -65,6 +65,15 @@ impl World {
         self.lake.table(&name).await.expect("a lake").expect("a table").version()
     }
 
+    /// Whatever was cut and went on, the table's cursors have names that come again.
+    async fn assert_unnumbered(&self, table: &str) {
+        let name = TableName::hubspot(table);
+        let table = self.lake.table(&name).await.expect("a lake").expect("a table");
+        let cut = table.cursors_under("hublake.").any(|(name, _)| name.ends_with(".cut"));
+        assert!(cut, "a stretch was cut");
+        assert_eq!(small_numbered(&table), Vec::<String>::new());
+    }
+
     fn with_history(&self, names: &[&str]) -> ExtractObjectConfig {
         let history = names.iter().map(|name| (*name).to_owned()).collect();
         ExtractObjectConfig { history: PropertySelection::Patterns(history), ..self.config.clone() }
@@ -165,6 +174,13 @@ impl World {
         let counts = self.control().log(0).counts;
         counts.get(name).map_or(0, |by_status| by_status.values().sum())
     }
+}
+
+/// The names of cursors that carry any number, a turn's included.
+fn small_numbered(table: &hublake::lake::Table) -> Vec<String> {
+    let has_number = |name: &str| name.split('.').any(|part| part.parse::<u64>().is_ok());
+    let names = table.cursors_under("hublake.").map(|(name, _)| name);
+    names.filter(|name| has_number(name)).map(str::to_owned).collect()
 }
 
 fn pairs(list: &str, members: &[u64]) -> BTreeSet<(String, u64)> {
@@ -280,6 +296,7 @@ async fn history_is_read_in_many_batches_at_once_and_survives_a_kill() {
     let rest = world.settled_history(&["jobtitle"]).await;
     assert!(rest.calls < undisturbed.calls, "{rest:?} of {undisturbed:?}");
     assert_eq!(world.texts("property_history").await, whole.texts("property_history").await);
+    world.assert_unnumbered("property_history").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,6 +395,7 @@ async fn associations_are_read_in_several_batches_at_once_and_survive_a_kill() {
     assert!(matches!(outcomes[..], [PairOutcome::Read]), "{outcomes:?}");
     assert!(rest < undisturbed, "{rest} of {undisturbed}");
     assert_eq!(world.texts("associations").await, whole.texts("associations").await);
+    world.assert_unnumbered("associations").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -479,4 +497,44 @@ async fn stopped_between_lists_the_next_sync_reads_the_rest() {
     let rest = world.lists(Cadence::Never).await.expect("lists");
     assert_eq!(rest.read + report.read, rest.lists, "{rest:?}");
     assert_eq!(world.members().await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_has_only_changed_histories_read_again_until_it_is_time_for_all() {
+    let world = World::new(120).await;
+    let id = world.listed(false).await[3];
+    world.settled(SyncMode::Auto, Cadence::Never).await;
+    let all = world.settled_history(&["jobtitle"]).await.calls;
+    assert!(all > 1, "{all}");
+    let day = std::time::Duration::from_secs(24 * 3_600);
+    for listing in 0..6 {
+        world.control().advance_clock(day);
+        let edited = world.control().edit_record("contacts", id, &values("jobtitle", listing));
+        edited.expect("a live contact");
+        world.control().advance_clock(std::time::Duration::from_secs(60));
+        world.settled(SyncMode::Auto, Cadence::EveryRun).await;
+        let read = world.settled_history(&["jobtitle"]).await.calls;
+        assert_eq!(read, 1, "one record has changed before listing {listing}");
+    }
+    world.control().advance_clock(2 * day);
+    world.settled(SyncMode::Auto, Cadence::EveryRun).await;
+    assert_eq!(world.settled_history(&["jobtitle"]).await.calls, all, "a week has passed");
+    world.control().advance_clock(std::time::Duration::from_secs(60));
+    world.settled(SyncMode::Full, Cadence::Never).await;
+    assert_eq!(world.settled_history(&["jobtitle"]).await.calls, all, "it was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_there_and_whose_members_are_not_found_is_a_failure() {
+    let world = World::new(20).await;
+    let ids = world.listed(false).await;
+    let (lost, shown) =
+        (world.make_list("Lost", &ids[..4]).await, world.make_list("Shown", &ids[..2]).await);
+    let not_found = FaultAction::Refuse { status: 404, body: None, retry_after: None };
+    let path = format!("*/lists/*{lost}/memberships");
+    world.control().add_fault(fault(&path, not_found, 0, None));
+    let report = world.lists(Cadence::Never).await.expect("lists");
+    assert_eq!(report.refused.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), [&lost]);
+    assert_eq!(world.members().await, pairs(&shown, &ids[..2]));
+    assert!(!are_memberships_current(&world.lake).await.expect("a lake"));
 }

@@ -5,6 +5,7 @@ mod all_objects;
 mod bad_input;
 mod emulator;
 mod extract;
+mod faults;
 mod hanging;
 mod kills;
 mod load;

@@ -1,18 +1,21 @@
 //! Answers that the emulator does not give, from a server made for them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::TryStreamExt;
 use hublake::extract::{
-    ExtractObjectConfig, ObjectReport, ObjectSync, Progress, SyncMode, sync_object,
+    Cadence, ExtractError, ExtractObjectConfig, ObjectReport, ObjectSync, Progress, SyncMode,
+    sync_object,
 };
 use hublake::hubspot::{Client, HubSpotConfig};
-use hublake::lake::{Lake, LakeConfig};
+use hublake::lake::{Lake, LakeConfig, Table};
 use hublake::objects::ObjectType;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +37,19 @@ enum Kind {
     HalfAnswered(i64),
     /// Cursors count records, and ids are a thousand apart.
     Counted,
+    /// No page goes beyond one record, and a page that comes to it names no next
+    /// one.
+    EndsAt(i64),
+    /// Cursors are words, and what a cursor is answered first names no next page.
+    Forgetful,
+    /// The list shows no record and always names another page.
+    EmptyForEver,
+    /// Cursors are words and lead back to the beginning.
+    Circle,
+    /// The records of a search have no ids.
+    SearchWithoutIds,
+    /// One record goes into another after the first list, and no property tells.
+    Merged { loser: i64, survivor: i64 },
 }
 
 /// Contacts 1 to `count`, in pages of 100.
@@ -41,6 +57,8 @@ struct Server {
     kind: Kind,
     count: i64,
     lists: Mutex<Vec<String>>,
+    /// How often the archived records were listed: last in every listing.
+    archived_lists: AtomicUsize,
     /// The call for a list that is refused, the first being 1.
     refused: Option<usize>,
 }
@@ -63,12 +81,19 @@ impl Server {
     }
 
     async fn refusing(kind: Kind, count: i64, refused: Option<usize>) -> (Arc<Self>, String) {
-        let server = Arc::new(Self { kind, count, lists: Mutex::default(), refused });
+        let server = Arc::new(Self {
+            kind,
+            count,
+            lists: Mutex::default(),
+            archived_lists: AtomicUsize::new(0),
+            refused,
+        });
         let objects = "/crm/objects/2026-03/contacts";
         let app = Router::new()
             .route(objects, get(list))
             .route(&format!("{objects}/batch/read"), post(batch_read))
             .route(&format!("{objects}/search"), post(search))
+            .route(&format!("{objects}/{{id}}"), get(record))
             .route("/crm/properties/2026-03/contacts", get(properties))
             .with_state(server.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -101,25 +126,30 @@ impl Server {
     fn first(&self, after: Option<&str>) -> Option<i64> {
         let Some(after) = after else { return Some(1) };
         match self.kind {
-            Kind::BrokenRecord(_) | Kind::NoSearch | Kind::HalfAnswered(_) | Kind::Counted => {
-                after.parse().ok()
-            }
             Kind::EnteredAtTheBeginning => match after.strip_prefix("own-") {
                 Some(id) => id.parse().ok(),
                 None => Some(1),
             },
-            Kind::OpaqueCursors => after.strip_prefix("word-")?.parse().ok(),
+            Kind::OpaqueCursors | Kind::Forgetful | Kind::Circle => {
+                after.strip_prefix("word-")?.parse().ok()
+            }
+            _ => after.parse().ok(),
         }
     }
 
     fn cursor(&self, next: i64) -> String {
         match self.kind {
-            Kind::BrokenRecord(_) | Kind::NoSearch | Kind::HalfAnswered(_) | Kind::Counted => {
-                next.to_string()
-            }
             Kind::EnteredAtTheBeginning => format!("own-{next}"),
-            Kind::OpaqueCursors => format!("word-{next}"),
+            Kind::OpaqueCursors | Kind::Forgetful => format!("word-{next}"),
+            Kind::Circle => format!("word-{}", if next > 200 { 1 } else { next }),
+            _ => next.to_string(),
         }
+    }
+
+    /// Whether the record has gone into another by now.
+    fn is_merged(&self, id: i64) -> bool {
+        let is_later = self.archived_lists.load(Ordering::Relaxed) > 0;
+        is_later && matches!(self.kind, Kind::Merged { loser, .. } if loser == id)
     }
 }
 
@@ -137,30 +167,49 @@ fn refuse(message: &str) -> axum::response::Response {
 }
 
 async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> impl IntoResponse {
-    let nth = {
+    let (nth, is_first) = {
         let mut lists = server.lists.lock().expect("no panic");
-        lists.push(asked.after.clone().unwrap_or_default());
-        lists.len()
+        let after = asked.after.clone().unwrap_or_default();
+        let is_first = !lists.contains(&after);
+        lists.push(after);
+        (lists.len(), is_first)
     };
     if server.refused == Some(nth) {
         return refuse("Not now");
     }
     if asked.archived {
+        server.archived_lists.fetch_add(1, Ordering::Relaxed);
         return answer(r#"{"results":[]}"#.to_owned());
     }
     let Some(first) = server.first(asked.after.as_deref()) else {
         return refuse("The paging cursor is wrong");
     };
-    let last = (first + 99).min(server.count);
+    if server.kind == Kind::EmptyForEver {
+        return answer(format!(
+            r#"{{"results":[],"paging":{{"next":{{"after":"{}"}}}}}}"#,
+            first + 1
+        ));
+    }
+    let mut last = (first + 99).min(server.count);
+    if let Kind::EndsAt(end) = server.kind
+        && first <= end
+    {
+        last = last.min(end);
+    }
     let whole = asked.properties.contains("firstname");
-    let listed = (first..=last).map(|place| server.id(place));
+    let listed = (first..=last).map(|place| server.id(place)).filter(|id| !server.is_merged(*id));
     let records: Vec<String> = listed
         .map(|id| match server.kind == Kind::HalfAnswered(id) && whole {
             true => server.record(id, whole).replace("Person", "\u{1}"),
             false => server.record(id, whole),
         })
         .collect();
-    let paging = match last < server.count {
+    let forgets = match server.kind {
+        Kind::EndsAt(end) => last == end && first < end,
+        Kind::Forgetful => is_first,
+        _ => false,
+    };
+    let paging = match last < server.count && !forgets {
         true => format!(r#","paging":{{"next":{{"after":"{}"}}}}"#, server.cursor(last + 1)),
         false => String::new(),
     };
@@ -170,6 +219,7 @@ async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> imp
 async fn batch_read(State(server): Shared, Json(asked): Json<Value>) -> impl IntoResponse {
     let inputs = asked["inputs"].as_array().cloned().unwrap_or_default();
     let ids = inputs.iter().filter_map(|input| input["id"].as_str()?.parse().ok());
+    let ids = ids.filter(|id| !server.is_merged(*id));
     let fails = |id: &i64| server.kind == Kind::HalfAnswered(*id) && inputs.len() > 1;
     let (failed, read): (Vec<i64>, Vec<i64>) = ids.partition(fails);
     let records: Vec<String> = read.into_iter().map(|id| server.record(id, true)).collect();
@@ -189,8 +239,24 @@ async fn search(State(server): Shared) -> impl IntoResponse {
     if server.kind == Kind::NoSearch {
         return refuse("There was a problem with the request.");
     }
+    if server.kind == Kind::SearchWithoutIds {
+        return answer(r#"{"total":1,"results":[{"properties":{"firstname":"A"}}]}"#.to_owned());
+    }
+    if matches!(server.kind, Kind::Merged { .. }) {
+        return answer(r#"{"total":0,"results":[]}"#.to_owned());
+    }
     let record = server.record(server.id(server.count), false);
     answer(format!(r#"{{"total":{},"results":[{record}]}}"#, server.count))
+}
+
+/// One record by its id: a merged one answers as the one it went into.
+async fn record(State(server): Shared, Path(id): Path<i64>) -> axum::response::Response {
+    match server.kind {
+        Kind::Merged { survivor, .. } if server.is_merged(id) => {
+            answer(server.record(survivor, true))
+        }
+        _ => axum::http::StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn properties() -> impl IntoResponse {
@@ -209,13 +275,22 @@ async fn full_sync(url: &str) -> (ObjectReport, u64) {
 /// Syncs one after another into a fresh lake, each to its end: the last report,
 /// and the rows.
 async fn sync_as(url: &str, modes: &[SyncMode]) -> (ObjectReport, u64) {
-    let (report, failures, rows) = try_sync_as(url, modes).await;
-    assert_eq!(failures, 0, "{report:?}");
-    (report, rows)
+    let synced = try_sync_as(url, modes, None).await;
+    assert!(synced.failures.is_empty(), "{:?}", synced.failures);
+    (synced.report, synced.mirror.row_count())
 }
 
-/// As [`sync_as`], with how many of the syncs failed.
-async fn try_sync_as(url: &str, modes: &[SyncMode]) -> (ObjectReport, usize, u64) {
+/// What syncs one after another came to.
+struct Synced {
+    /// Of the last one.
+    report: ObjectReport,
+    failures: Vec<ExtractError>,
+    mirror: Table,
+    _folder: tempfile::TempDir,
+}
+
+/// As [`sync_as`], whatever becomes of the syncs, with a cadence.
+async fn try_sync_as(url: &str, modes: &[SyncMode], reconcile: Option<Cadence>) -> Synced {
     let settings = HubSpotConfig {
         base_url: url.to_owned(),
         burst_limit: Some(10_000),
@@ -226,14 +301,14 @@ async fn try_sync_as(url: &str, modes: &[SyncMode]) -> (ObjectReport, usize, u64
     let lake = Lake::open(&LakeConfig::default(), folder.path()).await.expect("a lake");
     let object = ObjectType::CONTACTS;
     let definitions = client.properties(&object, false).await.expect("properties");
-    let (mut last, mut failures) = (ObjectReport::default(), 0);
+    let (mut last, mut failures) = (ObjectReport::default(), Vec::new());
     for mode in modes {
         let sync = ObjectSync {
             client: &client,
             lake: &lake,
             object: &object,
             definitions: &definitions,
-            config: &ExtractObjectConfig::default(),
+            config: &ExtractObjectConfig { reconcile, ..ExtractObjectConfig::default() },
             always: &[],
             mode: *mode,
             index_lag: Duration::ZERO,
@@ -241,12 +316,12 @@ async fn try_sync_as(url: &str, modes: &[SyncMode]) -> (ObjectReport, usize, u64
             progress: &Progress::default(),
         };
         let (report, error) = sync_object(&sync).await;
-        failures += usize::from(error.is_some());
+        failures.extend(error);
         last = report;
     }
     let name = hublake::lake::TableName::hubspot("contacts");
     let mirror = lake.table(&name).await.expect("a lake").expect("a mirror");
-    (last, failures, mirror.row_count())
+    Synced { report: last, failures, mirror, _folder: folder }
 }
 
 #[tokio::test]
@@ -282,8 +357,8 @@ async fn a_list_whose_cursors_count_records_is_read_whole() {
 #[tokio::test]
 async fn a_cut_walk_through_a_list_out_of_order_begins_anew() {
     let (_, url) = Server::refusing(Kind::Counted, 3_000, Some(12)).await;
-    let (report, failures, rows) = try_sync_as(&url, &[SyncMode::Full, SyncMode::Auto]).await;
-    assert_eq!((failures, rows), (1, 3_000), "{report:?}");
+    let synced = try_sync_as(&url, &[SyncMode::Full, SyncMode::Auto], None).await;
+    assert_eq!((synced.failures.len(), synced.mirror.row_count()), (1, 3_000));
 }
 
 #[tokio::test]
@@ -298,4 +373,82 @@ async fn a_type_that_cannot_be_searched_is_listed_each_time() {
     let (_, url) = Server::start(Kind::NoSearch, 450).await;
     let (report, rows) = sync_as(&url, &[SyncMode::Auto, SyncMode::Auto]).await;
     assert_eq!((rows, report.read, report.unchanged), (450, 450, 450), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_type_that_cannot_be_searched_may_be_as_old_as_reconcile_says() {
+    let (_, url) = Server::start(Kind::NoSearch, 450).await;
+    let modes = [SyncMode::Auto, SyncMode::Auto];
+    let synced = try_sync_as(&url, &modes, Some(Cadence::Hourly)).await;
+    assert!(synced.failures.is_empty(), "{:?}", synced.failures);
+    assert_eq!((synced.mirror.row_count(), synced.report.read), (450, 0), "{:?}", synced.report);
+}
+
+#[tokio::test]
+async fn an_end_that_the_list_only_seems_to_have_come_to_is_looked_behind() {
+    for (end, count) in [(100, 450), (300, 450), (300, 3_000)] {
+        let (server, url) = Server::start(Kind::EndsAt(end), count).await;
+        let (report, rows) = full_sync(&url).await;
+        assert_eq!(rows, count as u64, "{end}: {report:?}");
+        let pages = server.lists.lock().expect("no panic").len() as i64;
+        assert!(pages < count / 100 + 60, "{pages} calls");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_forgets_to_name_the_next_one_is_asked_again() {
+    let (_, url) = Server::start(Kind::Forgetful, 1_000).await;
+    let (report, rows) = full_sync(&url).await;
+    assert_eq!(rows, 1_000, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_full_page_at_the_very_end_costs_one_call_more() {
+    let (server, url) = Server::start(Kind::NoSearch, 100).await;
+    let (report, rows) = full_sync(&url).await;
+    assert_eq!(rows, 100, "{report:?}");
+    // The clock, the page, the look behind it, the archived ones.
+    assert_eq!(server.lists.lock().expect("no panic").len(), 4);
+}
+
+#[tokio::test]
+async fn lists_without_end_are_named() {
+    for (kind, words) in [
+        (Kind::EmptyForEver, "none of them shows a record"),
+        (Kind::Circle, "does not go on from its cursor `word-"),
+    ] {
+        let (server, url) = Server::start(kind, 1_000).await;
+        let synced = try_sync_as(&url, &[SyncMode::Full], None).await;
+        let [error] = synced.failures.as_slice() else { panic!("{:?}", synced.failures) };
+        let error = error.to_string();
+        assert!(error.contains(words) && error.contains("`contacts`"), "{error}");
+        // As many as there are walks, fifty empty pages each.
+        assert!(server.lists.lock().expect("no panic").len() < 1_000);
+    }
+}
+
+#[tokio::test]
+async fn a_search_without_ids_is_named_and_not_taken_for_its_end() {
+    let (_, url) = Server::start(Kind::SearchWithoutIds, 150).await;
+    let modes = [SyncMode::Full, SyncMode::Auto];
+    let synced = try_sync_as(&url, &modes, Some(Cadence::Never)).await;
+    let [error] = synced.failures.as_slice() else { panic!("{:?}", synced.failures) };
+    assert!(error.to_string().contains("records without ids after `0`"), "{error}");
+    let full = synced.mirror.cursor("hublake.full.completed");
+    assert_eq!(synced.mirror.cursor("hublake.watermark"), full, "what changed is still to be read");
+}
+
+#[tokio::test]
+async fn a_merged_record_has_not_vanished_though_no_property_tells_of_it() {
+    let (_, url) = Server::start(Kind::Merged { loser: 250, survivor: 251 }, 450).await;
+    let modes = [SyncMode::Full, SyncMode::Auto];
+    let synced = try_sync_as(&url, &modes, Some(Cadence::EveryRun)).await;
+    assert!(synced.failures.is_empty(), "{:?}", synced.failures);
+    let columns = ["id", "merged_into", "_vanished_at"];
+    let rows = synced.mirror.scan(Some(&columns), None).await.expect("a scan");
+    let rows: Vec<_> = rows.try_collect().await.expect("readable rows");
+    let shown = arrow::util::pretty::pretty_format_batches(&rows).expect("printable rows");
+    let shown = shown.to_string();
+    let is_marked = |line: &&str| line.contains("| 250 | 251         |              |");
+    assert_eq!(shown.lines().filter(is_marked).count(), 1, "{shown}");
 }
