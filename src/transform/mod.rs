@@ -21,11 +21,15 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
+mod failures;
+mod incremental;
+mod misfit;
 mod models;
 mod nearest;
 mod normalise;
 mod parameters;
 mod query;
+mod rules;
 mod staging;
 mod table;
 #[cfg(test)]
@@ -33,14 +37,18 @@ mod tests;
 
 pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, build};
 pub use changes::skip_changes;
-pub use check::{CheckOutcome, ModelCheck, check};
+pub use check::{CheckOutcome, KnownTable, ModelCheck, check};
 pub(crate) use config::is_identifier;
 pub use config::{
-    AcceptedValues, EngineConfig, InvalidSetting, Materialization, MemorySize, ModelConfig,
-    ModelExport, ModelTest, Rule, Severity, VarValue, validate_vars,
+    EngineConfig, InvalidSetting, Materialization, MemorySize, ModelConfig, ModelExport, VarValue,
+    validate_vars,
 };
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
-pub use error::TransformError;
-pub use models::{Model, ModelDefinition, Models};
+pub use error::{RingStep, TransformError};
+pub use models::{Model, ModelDefinition, Models, UnknownModel};
 pub(crate) use nearest::nearest;
+pub use query::SqlPlace;
+pub use rules::{
+    AcceptedValues, FreshWithin, ModelTest, Relationships, RowCount, Rule, Severity,
+};

@@ -140,21 +140,22 @@ async fn parameters_are_typed_before_planning() {
         frame.schema().fields().iter().map(|field| field.data_type().clone()).collect();
     assert_eq!(types, [utc.clone(), utc, DataType::Utf8, DataType::Int64]);
     let shown = shown(&catalog, "select * from m").await;
-    assert!(shown.contains("| 2026-03-10T12:00:00Z |      | it's     | 3    |"), "{shown}");
+    assert!(shown.contains("| 2026-03-10T12:00:00Z | 1970-01-01T00:00:00Z | it's     | 3    |"), "{shown}");
 }
 
-fn people() -> BTreeMap<TableName, SchemaRef> {
+fn people() -> BTreeMap<TableName, KnownTable> {
     let fields = vec![
         Field::new("id", DataType::Int64, true),
         Field::new("email", DataType::Utf8, true),
         Field::new("lifecyclestage", DataType::Utf8, true),
     ];
-    BTreeMap::from([(TableName::hubspot("contacts"), Arc::new(Schema::new(fields)) as SchemaRef)])
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    BTreeMap::from([(TableName::hubspot("contacts"), KnownTable::sure(schema))])
 }
 
 async fn outcome(sql: &str) -> CheckOutcome {
     let models = models(&[("m", sql)]);
-    let checks = check(&EngineConfig::default(), &models, &vars(), people()).await;
+    let checks = check(&EngineConfig::default(), &models, &vars(), &people()).await;
     checks.expect("an engine").remove(0).outcome
 }
 
@@ -181,9 +182,9 @@ async fn sql_mistakes_say_line_and_the_names_that_are_right() {
         ),
     ] {
         let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
-        let TransformError::Sql { line: found, .. } = &error else { panic!("{sql}: {error:?}") };
+        let TransformError::Sql { place, .. } = &error else { panic!("{sql}: {error:?}") };
         if line.is_some() {
-            assert_eq!(*found, line, "{sql}: {error}");
+            assert_eq!(place.map(|place| place.line), line, "{sql}: {error}");
         }
         for part in parts {
             assert!(error.to_string().contains(part), "{sql}: {error}");
@@ -218,7 +219,7 @@ async fn a_model_over_a_table_nobody_knows_waits() {
         ("c", "select id from hubspot.contacts"),
     ]);
     let checks =
-        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+        check(&EngineConfig::default(), &models, &vars(), &people()).await.expect("an engine");
     let waiting = |check: &ModelCheck| match &check.outcome {
         CheckOutcome::Waiting { tables } => tables.clone(),
         _ => Vec::new(),
@@ -235,9 +236,9 @@ async fn settings_that_name_no_column_are_found_by_check() {
     definitions[0].config.materialize = Materialization::Table;
     let models = Arc::new(Models::parse(definitions).expect("a sound model"));
     let checks =
-        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+        check(&EngineConfig::default(), &models, &vars(), &people()).await.expect("an engine");
     let CheckOutcome::Wrong(error) = &checks[0].outcome else { panic!("{checks:?}") };
-    assert!(error.to_string().contains("`key` names the column `contact_id`"), "{error}");
+    assert!(error.to_string().contains("`key[0]` names the column `contact_id`"), "{error}");
 }
 
 #[tokio::test]
