@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{PipelineError, lake_outcome, transform_outcome};
 use super::extracting::chain;
-use super::{history, known};
 use super::outcome::Outcome;
 use super::results::{ModelResult, RunResults};
 use super::session::Session;
 use super::settings::{PipelineConfig, Project};
+use super::{history, known};
 use crate::extract::source::Source;
 use crate::lake::{Lake, LakeError, TableName};
 use crate::transform::{

@@ -47,7 +47,9 @@ pub async fn check_models(
                  before the first extract or `hublake check` without `--offline`"
             )),
             CheckOutcome::Behind { model } => {
-                checked.notes.push(format!("Model `{}` was not checked: it reads `{model}`", check.name));
+                checked
+                    .notes
+                    .push(format!("Model `{}` was not checked: it reads `{model}`", check.name));
             }
             CheckOutcome::Wrong(error) => {
                 checked.problems.push(model_problem(project, check, error));
@@ -179,7 +181,9 @@ impl Fit<'_> {
         let property_type = self.property_type(config, property)?;
         let misfit = load::misfit(data_type, &property_type)?;
         let advice = match misfit.advice {
-            Some(cast) => format!("write `{} as {column}` in the model", cast.replace("COLUMN", column)),
+            Some(cast) => {
+                format!("write `{} as {column}` in the model", cast.replace("COLUMN", column))
+            }
             None => "name another column, or cast it in the model".to_owned(),
         };
         Some(format!(

@@ -81,8 +81,7 @@ impl Known {
         let pipelines: Vec<_> = project.pipelines.iter().collect();
         for (object, job) in wanted::jobs(project, &pipelines, &[]) {
             let read = definitions.get(&object).map(Vec::as_slice);
-            let expected =
-                expected_mirror(&object, &job.config.properties, &job.always, read)?;
+            let expected = expected_mirror(&object, &job.config.properties, &job.always, read)?;
             let name = mirror_table(&object);
             let known = match self.tables.get(&name) {
                 Some(stored) => together(stored, &expected),
@@ -194,12 +193,11 @@ pub(super) async fn remember_sources(lake: &Lake, engine: &Engine) -> Result<(),
     }
     let mut table = lake.open_or_create(&source_spec()).await?;
     let rows = source_rows(&sources);
-    let gone = before.iter().filter(|(name, _)| sources.contains_key(*name)).flat_map(
-        |(name, schema)| {
+    let gone =
+        before.iter().filter(|(name, _)| sources.contains_key(*name)).flat_map(|(name, schema)| {
             let left = sources[name].fields().len()..schema.fields().len();
             left.map(move |position| (name.clone(), position as i64))
-        },
-    );
+        });
     let gone: Vec<_> = gone.collect();
     let deletes = (!gone.is_empty()).then(|| key_rows(&gone));
     table.upsert(Changes { rows: vec![rows], deletes, ..Changes::default() }, &[]).await?;

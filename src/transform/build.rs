@@ -42,6 +42,15 @@ pub struct BuildReport {
     pub unkept: Option<TransformError>,
 }
 
+/// Why rows must not be written to HubSpot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopReason {
+    /// In words.
+    pub sentence: String,
+    /// Whether a test says so, and nothing failed.
+    pub is_test: bool,
+}
+
 /// What became of one model.
 #[derive(Debug)]
 pub struct ModelReport {
@@ -103,6 +112,11 @@ impl ModelReport {
         self.inserted + self.updated + self.deleted
     }
 
+    /// Whether it is there and a test of its rows stops write-backs.
+    fn is_stopped_by_test(&self) -> bool {
+        self.was_built() && self.tests.iter().any(TestReport::stops)
+    }
+
     /// Why nothing that reads this model may be written to HubSpot; none when
     /// nothing speaks against it.
     pub fn stop_reason(&self) -> Option<String> {
@@ -129,12 +143,13 @@ impl BuildReport {
 
     /// Why the rows of a model must not be written to HubSpot: the model, or one
     /// that it reads, failed, was skipped, or failed a test that stops.
-    pub fn stop_reason(&self, models: &Models, name: &str) -> Option<String> {
+    pub fn stop_reason(&self, models: &Models, name: &str) -> Option<StopReason> {
         let read = models.ancestry(name);
-        self.models
-            .iter()
-            .filter(|report| read.contains(report.name.as_str()))
-            .find_map(ModelReport::stop_reason)
+        let mut reports = self.models.iter().filter(|report| read.contains(report.name.as_str()));
+        reports.find_map(|report| {
+            let sentence = report.stop_reason()?;
+            Some(StopReason { sentence, is_test: report.is_stopped_by_test() })
+        })
     }
 
     /// Whether any model failed.
@@ -154,9 +169,8 @@ impl BuildReport {
 /// models, and their failures can be looked at.
 pub async fn build(engine: &Engine, options: &BuildOptions) -> BuildReport {
     let catalog = engine.catalog(None);
-    let is_wanted = |model: &&Model| {
-        options.only.as_ref().is_none_or(|only| only.contains(model.name()))
-    };
+    let is_wanted =
+        |model: &&Model| options.only.as_ref().is_none_or(|only| only.contains(model.name()));
     let mut report = BuildReport::default();
     // A view is read with the times of this run although it may not be built.
     for model in engine.models.in_order() {

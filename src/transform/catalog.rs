@@ -111,8 +111,7 @@ impl Catalog {
         // Types are settled by the analyzer, which so far has not run: let it find mistakes now,
         // while they can still be told from failures on data.
         let analyser = state.analyzer();
-        let analysed =
-            analyser.execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let analysed = analyser.execute_and_check(plan.clone(), state.config_options(), |_, _| {});
         let plan = analysed.map_err(|error| located_error(query, Some(&plan), error))?;
         Ok(DataFrame::new(state, plan))
     }

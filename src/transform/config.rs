@@ -238,9 +238,8 @@ impl ModelConfig {
             key.map(|(at, column)| (format!("key[{at}]"), column.clone())).collect();
         for (position, test) in self.tests.iter().enumerate() {
             let named = test.rule.column_settings().into_iter();
-            settings.extend(
-                named.map(|(path, column)| (format!("tests[{position}].{path}"), column)),
-            );
+            settings
+                .extend(named.map(|(path, column)| (format!("tests[{position}].{path}"), column)));
         }
         settings
     }

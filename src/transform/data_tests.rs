@@ -55,9 +55,7 @@ impl TestReport {
     pub fn stops(&self) -> bool {
         match self.outcome {
             TestOutcome::Passed => false,
-            TestOutcome::Failed { .. } | TestOutcome::Broken(_) => {
-                self.severity == Severity::Error
-            }
+            TestOutcome::Failed { .. } | TestOutcome::Broken(_) => self.severity == Severity::Error,
         }
     }
 }
@@ -189,7 +187,8 @@ fn row_count(table: &str, count: RowCount) -> String {
 /// One row with the newest value, where it is too old or missing.
 fn fresh_within(table: &str, fresh: &FreshWithin, run_started_at: i64) -> String {
     // Settings that are no length of time have been refused.
-    let age = fresh.duration().map_or(i64::MAX, |age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+    let age =
+        fresh.duration().map_or(i64::MAX, |age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
     let oldest = timestamp(run_started_at.saturating_sub(age).max(0));
     format!(
         "select newest from (select max({}) as newest from {table}) as freshest \

@@ -154,6 +154,12 @@ pub enum TransformError {
         /// What kind of thing went wrong.
         reason: &'static str,
     },
+    /// The engine stopped at a fault of its own.
+    #[error("{what} met a fault of the SQL engine itself")]
+    EngineFault {
+        /// The model or query.
+        what: String,
+    },
     /// The engine found no way to run the query.
     #[error("{what} cannot be run")]
     Plan {
@@ -239,6 +245,11 @@ impl TransformError {
             }
             Self::Execution { .. } => {
                 "Correct the values, or make the query robust (`try_cast`, `nullif`)".into()
+            }
+            Self::EngineFault { .. } => {
+                "Raise `engine.memory_limit`, or join by an equality: a join without one is known \
+                 to end so when it does not fit in memory; else please report the query"
+                    .into()
             }
             Self::Plan { .. } => "Write the query another way".into(),
             Self::Read { .. } => "Check that the files are readable and complete".into(),

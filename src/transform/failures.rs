@@ -140,9 +140,11 @@ async fn gone(
         let still = keys(found)?;
         let mut gone = Vec::new();
         for batch in &stored {
-            gone.extend(keys(batch)?.into_iter().filter(|key| {
-                tested.contains(key.0.as_str()) && !still.contains(key)
-            }));
+            gone.extend(
+                keys(batch)?
+                    .into_iter()
+                    .filter(|key| tested.contains(key.0.as_str()) && !still.contains(key)),
+            );
         }
         if gone.is_empty() {
             return Ok(None);

@@ -35,7 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, build};
+pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, StopReason, build};
 pub use changes::skip_changes;
 pub use check::{CheckOutcome, KnownTable, ModelCheck, check};
 pub(crate) use config::is_identifier;
@@ -49,6 +49,4 @@ pub use error::{RingStep, TransformError};
 pub use models::{Model, ModelDefinition, Models, UnknownModel};
 pub(crate) use nearest::nearest;
 pub use query::SqlPlace;
-pub use rules::{
-    AcceptedValues, FreshWithin, ModelTest, Relationships, RowCount, Rule, Severity,
-};
+pub use rules::{AcceptedValues, FreshWithin, ModelTest, Relationships, RowCount, Rule, Severity};

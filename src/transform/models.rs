@@ -219,10 +219,7 @@ impl Models {
     }
 
     fn unknown(&self, name: &str) -> UnknownModel {
-        UnknownModel {
-            name: name.to_owned(),
-            known: self.names().map(str::to_owned).collect(),
-        }
+        UnknownModel { name: name.to_owned(), known: self.names().map(str::to_owned).collect() }
     }
 
     /// The tables outside the models that a model reads, directly or through

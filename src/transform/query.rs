@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, ObjectName, ObjectNamePart, SelectItem, SetExpr, Spanned, TableFactor, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut,
+    self, Expr, ObjectName, ObjectNamePart, SelectItem, SetExpr, Spanned, TableFactor, Value,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};

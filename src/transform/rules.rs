@@ -141,7 +141,9 @@ impl fmt::Display for Rule {
                 let bound = |bound: Option<u64>| bound.map_or(String::new(), |n| n.to_string());
                 write!(f, "row_count({}..{})", bound(count.min), bound(count.max))
             }
-            Self::FreshWithin(fresh) => write!(f, "fresh_within({}, {})", fresh.column, fresh.within),
+            Self::FreshWithin(fresh) => {
+                write!(f, "fresh_within({}, {})", fresh.column, fresh.within)
+            }
             Self::Sql { file: Some(file), .. } => write!(f, "sql({file})"),
             Self::Sql { file: None, .. } => f.write_str("sql"),
         }
@@ -193,7 +195,8 @@ impl ModelTest {
                 .into_iter()
                 .collect(),
             Rule::Relationships(rule) if !is_table_name(&rule.to) => {
-                let problem = format!("`{}` is no table: write a model's name, or `schema.table`", rule.to);
+                let problem =
+                    format!("`{}` is no table: write a model's name, or `schema.table`", rule.to);
                 vec![("relationships.to", problem)]
             }
             _ => Vec::new(),
@@ -215,11 +218,13 @@ fn is_table_name(text: &str) -> bool {
 /// title with `#2`, and so on.
 pub(super) fn test_names(tests: &[ModelTest]) -> Vec<String> {
     let titles: Vec<String> = tests.iter().map(ModelTest::title).collect();
-    let name = |(at, title): (usize, &String)| {
-        match titles[..at].iter().filter(|earlier| *earlier == title).count() {
-            0 => title.clone(),
-            before => format!("{title} #{}", before + 1),
-        }
+    let name = |(at, title): (usize, &String)| match titles[..at]
+        .iter()
+        .filter(|earlier| *earlier == title)
+        .count()
+    {
+        0 => title.clone(),
+        before => format!("{title} #{}", before + 1),
     };
     titles.iter().enumerate().map(name).collect()
 }

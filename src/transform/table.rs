@@ -1,6 +1,7 @@
 //! A model that is a table: computed, compared with its last version, and
 //! only the differences stored.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,6 +13,7 @@ use datafusion::logical_expr::{Expr, SortExpr, ident, lit, try_cast};
 use datafusion::physical_plan::EmptyRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
+use futures::FutureExt;
 
 use super::catalog::Catalog;
 use super::changes::{APPLIED, Stamp, spec, stream};
@@ -146,9 +148,16 @@ impl TableBuild<'_> {
     }
 
     async fn write(&self, sorted: DataFrame) -> Result<Staged, TransformError> {
-        let rows = sorted.execute_stream().await.map_err(|error| self.running(error))?;
-        let runtime = self.catalog.context.runtime_env();
-        Staged::write(self.model.name(), rows, &self.model.config.key, &runtime).await
+        let write = async {
+            let rows = sorted.execute_stream().await.map_err(|error| self.running(error))?;
+            let runtime = self.catalog.context.runtime_env();
+            Staged::write(self.model.name(), rows, &self.model.config.key, &runtime).await
+        };
+        // Nothing is stored yet, so a panic in the engine leaves nothing half done, and the other
+        // models go on.
+        let written = AssertUnwindSafe(write).catch_unwind().await;
+        let what = named(self.model.name());
+        written.unwrap_or(Err(TransformError::EngineFault { what }))
     }
 
     /// The stored table with room for every column, made if it is missing.

@@ -3,12 +3,14 @@
 
 mod all_objects;
 mod bad_input;
+mod check;
 mod emulator;
 mod extract;
 mod hanging;
 mod kills;
 mod load;
 mod main_job;
+mod models;
 mod openapi;
 mod privacy;
 mod recorded;

@@ -300,9 +300,7 @@ impl Tables<'_> {
     /// Why a table cannot exist; none where it can.
     fn unknown(&self, schema: Option<&str>, table: &str) -> Option<String> {
         let (known, advice): (BTreeSet<&str>, _) = match schema {
-            Some("usage") => {
-                (names(&self.sources), "define it under `sources` in `hublake.yml`")
-            }
+            Some("usage") => (names(&self.sources), "define it under `sources` in `hublake.yml`"),
             Some("hubspot") if may_be_custom(self.sections, table) => return None,
             Some("hubspot") => (names(&self.mirror), "ask for it under `extract` in a pipeline"),
             Some(_) => return None,
