@@ -136,9 +136,12 @@ pub(super) struct ExtractArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
-    /// Models; all when none is named
+    /// Models; all when none is named. `+NAME` adds what it reads, `NAME+` what reads it
     #[arg(value_name = "MODEL")]
     pub(super) models: Vec<String>,
+    /// Compute incremental models from the beginning; rows they compute no more go
+    #[arg(long)]
+    pub(super) full: bool,
 }
 
 #[derive(Debug, Args)]

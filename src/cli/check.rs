@@ -1,14 +1,7 @@
-use std::collections::BTreeMap;
-
-use arrow::datatypes::SchemaRef;
-
 use super::args::{CheckArgs, Common};
 use super::failure::Failure;
 use super::project;
-use crate::extract::source::Source;
-use crate::lake::{Lake, TableName};
-use crate::pipeline::{self, Outcome, PipelineError, Project, Schemas};
-use crate::transform::{self, CheckOutcome, Engine};
+use crate::pipeline::{self, Definitions, Outcome, PipelineError, Project, Schemas};
 
 /// Validates everything that can be validated without moving data.
 pub(super) async fn run(args: &CheckArgs, common: &Common) -> Result<Outcome, Failure> {
@@ -22,11 +15,18 @@ pub(super) async fn run(args: &CheckArgs, common: &Common) -> Result<Outcome, Fa
             project.models.len()
         ),
     );
-    let schemas = known_schemas(&project, common).await?;
-    outcome.worsen(check_models(&project, schemas, common).await?);
+    let mut definitions = Definitions::new();
     if !args.offline {
-        outcome.worsen(check_account(&project, common).await?);
+        // What can be said without the account is said although it cannot be reached.
+        match check_account(&project, &mut definitions, common).await {
+            Ok(checked) => outcome.worsen(checked),
+            Err(failure) => {
+                eprintln!("{failure}");
+                outcome.worsen(failure.outcome());
+            }
+        }
     }
+    outcome.worsen(check_models(&project, &definitions, args.offline, common).await?);
     if outcome == Outcome::Succeeded {
         say(common, "All is well");
     }
@@ -39,97 +39,31 @@ fn say(common: &Common, text: &str) {
     }
 }
 
-/// The columns of every lake table and source that can be had.
-async fn known_schemas(
-    project: &Project,
-    common: &Common,
-) -> Result<BTreeMap<TableName, SchemaRef>, Failure> {
-    let mut schemas = BTreeMap::new();
-    let lake = project::open_lake(project).await?;
-    for name in lake.tables().await.map_err(PipelineError::from)? {
-        if let Some(table) = lake.table(&name).await.map_err(PipelineError::from)? {
-            schemas.insert(name, table.schema());
-        }
-    }
-    let runtime = engine(project, &lake)?.runtime();
-    for (name, config) in &project.config.sources {
-        match Source::open(name, config, &project.dir, runtime.clone()).await {
-            Ok(source) => {
-                schemas.insert(TableName::usage(name), source.schema());
-            }
-            Err(error) => say(
-                common,
-                &format!("! {error}; its write-backs will not run ({})", error.advice()),
-            ),
-        }
-    }
-    Ok(schemas)
-}
-
-fn engine(project: &Project, lake: &Lake) -> Result<Engine, Failure> {
-    let config = &project.config;
-    let engine =
-        Engine::new(&config.engine, lake.clone(), project.graph.clone(), config.vars.clone());
-    Ok(engine.map_err(PipelineError::from)?)
-}
-
 /// Plans every model against the known columns.
 async fn check_models(
     project: &Project,
-    schemas: BTreeMap<TableName, SchemaRef>,
+    definitions: &Definitions,
+    offline: bool,
     common: &Common,
 ) -> Result<Outcome, Failure> {
-    let config = &project.config;
-    let checked = transform::check(&config.engine, &project.graph, &config.vars, schemas).await;
-    let mut outcome = Outcome::Succeeded;
-    let mut waiting = 0;
-    for model in checked.map_err(PipelineError::from)? {
-        match model.outcome {
-            CheckOutcome::Sound(schema) => {
-                outcome.worsen(check_write_back(project, &model.name, &schema))
-            }
-            CheckOutcome::Waiting { .. } => waiting += 1,
-            CheckOutcome::Wrong(error) => {
-                let failure = Failure::from(PipelineError::from(error));
-                eprintln!("model `{}`: {failure}", model.name);
-                outcome.worsen(Outcome::Settings);
-            }
-        }
+    let known = pipeline::known_tables(project, definitions, offline).await?;
+    let checked = pipeline::check_models(project, &known, definitions).await?;
+    for note in known.notes.iter().chain(&checked.notes) {
+        say(common, &format!("! {note}"));
     }
-    if waiting > 0 {
-        say(
-            common,
-            &format!(
-                "{waiting} models read tables that are not in the lake yet: checked after an extract"
-            ),
-        );
+    for problem in &checked.problems {
+        eprintln!("{problem}");
     }
-    Ok(outcome)
-}
-
-/// Whether a model has the columns that its write-backs name.
-fn check_write_back(project: &Project, model: &str, schema: &SchemaRef) -> Outcome {
-    let mut outcome = Outcome::Succeeded;
-    for pipeline in &project.pipelines {
-        let Some(config) = pipeline.write_back.get(model) else { continue };
-        for column in config.columns() {
-            if schema.field_with_name(column).is_err() {
-                let known: Vec<&str> =
-                    schema.fields().iter().map(|field| field.name().as_str()).collect();
-                eprintln!(
-                    "pipelines/{}.yml: write-back `{model}` names column `{column}`; the model has {}",
-                    pipeline.name,
-                    known.join(", ")
-                );
-                outcome = Outcome::Settings;
-            }
-        }
-    }
-    outcome
+    Ok(if checked.problems.is_empty() { Outcome::Succeeded } else { Outcome::Settings })
 }
 
 /// Whether the token works, is the right account's, and sees every object.
-async fn check_account(project: &Project, common: &Common) -> Result<Outcome, Failure> {
+/// Takes in the properties that it shows.
+async fn check_account(
+    project: &Project,
+    definitions: &mut Definitions,
+    common: &Common,
+) -> Result<Outcome, Failure> {
     let client = pipeline::connect(project)?;
     let account = pipeline::check_account(project, &client).await?;
     say(common, &format!("account: portal {}, token accepted", account.portal_id));
@@ -144,7 +78,8 @@ async fn check_account(project: &Project, common: &Common) -> Result<Outcome, Fa
     for job in wanted.jobs {
         match client.properties(&job.object, false).await {
             Ok(properties) => {
-                say(common, &format!("object: {} has {} properties", job.object, properties.len()))
+                say(common, &format!("object: {} has {} properties", job.object, properties.len()));
+                definitions.insert(job.object, properties);
             }
             Err(error) if !job.named && pipeline::is_absence(&error) => {
                 say(common, &format!("object: {} is left out: {error}", job.object));

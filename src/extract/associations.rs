@@ -358,7 +358,7 @@ fn table_spec() -> TableSpec {
     }
 }
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("from_type", DataType::Utf8, true),
         Field::new("to_type", DataType::Utf8, true),

@@ -198,6 +198,28 @@ impl PropertySelection {
         places.filter(move |(_, pattern)| named(pattern))
     }
 
+    /// Every property that is named, in whatever selection.
+    pub(super) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Any(selections) => selections.iter().flat_map(Self::names).collect(),
+            other => other.plain_names().map(|(_, name)| name).collect(),
+        }
+    }
+
+    /// Whether properties are selected that are not named.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Any(selections) => selections.iter().any(Self::is_open),
+            Self::Patterns(patterns) => {
+                patterns.first().is_some_and(|first| first.starts_with('-'))
+                    || patterns.iter().any(|pattern| {
+                        pattern == "all" || (pattern.contains('*') && !pattern.starts_with('-'))
+                    })
+            }
+        }
+    }
+
     /// The definitions selected, in the order HubSpot gave them.
     ///
     /// `always` names properties that are needed whatever the selection

@@ -278,7 +278,7 @@ fn table_spec() -> TableSpec {
     }
 }
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("object_type", DataType::Utf8, true),
         Field::new("id", DataType::Int64, true),

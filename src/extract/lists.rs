@@ -487,7 +487,7 @@ fn table_spec() -> TableSpec {
     }
 }
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("list_id", DataType::Utf8, true),
         Field::new("object_type_id", DataType::Utf8, true),

@@ -15,6 +15,7 @@ mod full;
 mod history;
 mod incremental;
 mod listing;
+mod known;
 mod lists;
 mod merges;
 mod mirror;
@@ -39,6 +40,7 @@ pub use config::{AssociationSelection, Cadence, ExtractObjectConfig, PropertySel
 pub use decode::{Page, Unreadable, decode_page};
 pub use error::{ExtractError, Misread};
 pub use history::{HistoryReport, HistorySync, PROPERTY_HISTORY, is_history_current, sync_history};
+pub use known::{ExpectedMirror, expected_mirror, other_table_schema};
 pub use lists::{LIST_MEMBERSHIPS, ListsReport, are_memberships_current, sync_lists};
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};
 pub use object::{ObjectReport, ObjectSync, SyncMode, sync_object};

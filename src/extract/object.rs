@@ -146,16 +146,14 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     Ok(())
 }
 
+/// What is extracted of every type that has it, whatever the selection.
+pub(super) const ALWAYS: [&str; 4] =
+    ["hs_object_id", "hs_merged_object_ids", "email", "hs_additional_emails"];
+
 /// Properties that are extracted whatever the selection.
 fn needed_properties(sync: &ObjectSync<'_>) -> Vec<String> {
-    let own = [
-        "hs_object_id",
-        sync.object.modified_property(),
-        "hs_merged_object_ids",
-        "email",
-        "hs_additional_emails",
-    ];
-    own.iter().map(|name| (*name).to_owned()).chain(sync.always.iter().cloned()).collect()
+    let own = [sync.object.modified_property()].into_iter().chain(ALWAYS).map(str::to_owned);
+    own.chain(sync.always.iter().cloned()).collect()
 }
 
 /// HubSpot's clock, in milliseconds: our own may be wrong.

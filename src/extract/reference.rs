@@ -10,6 +10,7 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use datafusion::prelude::{col, lit};
 
@@ -204,6 +205,21 @@ fn property_rows(
         .batch()
 }
 
+/// The columns of a table that is read whole; none for any other.
+pub(super) fn schema_of(table: &str) -> Option<SchemaRef> {
+    let rows = match table {
+        "owners" => owner_rows(&[]),
+        "teams" => team_rows(&[]),
+        "pipelines" => pipeline_rows(&ObjectType::DEALS, &[]),
+        "pipeline_stages" => stage_rows(&ObjectType::DEALS, &[]),
+        "properties" => property_rows(&ObjectType::CONTACTS, &[]),
+        "schemas" => schema_rows(&[]),
+        "lists" => list_rows(&[]),
+        _ => return None,
+    };
+    rows.ok().map(|rows| rows.schema())
+}
+
 /// Stores the account's custom object types, archived ones included, in
 /// `hubspot.schemas`.
 ///
@@ -240,7 +256,12 @@ fn schema_rows(schemas: &[ObjectSchema]) -> Result<RecordBatch, ExtractError> {
 
 /// Stores the account's lists in `hubspot.lists`.
 pub(super) async fn store_lists(lake: &Lake, lists: &[List]) -> Result<(), ExtractError> {
-    let rows = Rows(Vec::new())
+    let rows = list_rows(lists)?;
+    store(lake, LISTS, &["id"], rows, Scope::Whole).await
+}
+
+fn list_rows(lists: &[List]) -> Result<RecordBatch, ExtractError> {
+    Rows(Vec::new())
         .text("id", lists.iter().map(|l| Some(l.id.clone())))
         .text("name", lists.iter().map(|l| Some(l.name.clone())))
         .text("object_type_id", lists.iter().map(|l| l.object_type_id.clone()))
@@ -251,8 +272,7 @@ pub(super) async fn store_lists(lake: &Lake, lists: &[List]) -> Result<(), Extra
         .flag("archived", lists.iter().map(|_| false))
         .time("created_at", lists.iter().map(|l| l.created_at))
         .time("updated_at", lists.iter().map(|l| l.updated_at))
-        .batch()?;
-    store(lake, LISTS, &["id"], rows, Scope::Whole).await
+        .batch()
 }
 
 /// The name of the table of lists under `hubspot`.

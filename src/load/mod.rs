@@ -24,6 +24,7 @@ mod config;
 mod creating;
 mod decimal;
 mod error;
+mod fit;
 mod form;
 mod guards;
 mod ledger;
@@ -44,6 +45,7 @@ pub use config::{
     WriteBackConfig,
 };
 pub use error::LoadError;
+pub use fit::{Misfit, can_be_record_id, misfit, property_type_of};
 pub use guards::{Guard, GuardVerdict};
 pub use outcome::{Counts, Outcome};
 pub use plan::{PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, plan, planned_rows};

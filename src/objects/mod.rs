@@ -8,9 +8,11 @@ mod association;
 mod object_type;
 mod property;
 mod record_id;
+mod standard;
 pub mod values;
 
 pub use association::{AssociationCategory, AssociationType};
 pub use object_type::{ObjectType, ObjectTypeError};
 pub use property::{PropertyDefinition, PropertyOption, PropertyType};
 pub use record_id::{InvalidRecordId, RecordId};
+pub use standard::standard_properties;

@@ -1,14 +1,14 @@
 //! The build stage: the user's sources opened, the models built on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{PipelineError, lake_outcome, transform_outcome};
 use super::extracting::chain;
-use super::history;
 use super::outcome::Outcome;
 use super::results::{ModelResult, RunResults};
 use super::session::Session;
 use super::settings::{PipelineConfig, Project};
+use super::{history, known};
 use crate::extract::source::Source;
 use crate::lake::{Lake, LakeError, TableName};
 use crate::transform::{
@@ -54,27 +54,49 @@ pub async fn engine(
     Ok((engine, missing))
 }
 
+/// What is to be built.
+#[derive(Clone, Debug)]
+pub struct BuildRequest<'a> {
+    /// The run's id.
+    pub run_id: &'a str,
+    /// When the run started (µs since 1970 UTC).
+    pub run_started_at: i64,
+    /// These models and no others; all when absent.
+    pub only: Option<BTreeSet<String>>,
+    /// Compute incremental models from the beginning.
+    pub full: bool,
+    /// Tables that must not be read in this run, and why.
+    pub unavailable: BTreeMap<TableName, String>,
+}
+
 /// Builds models; one that fails stops only what depends on it.
 ///
-/// `unavailable` names tables that must not be read in this run, and why.
+/// # Errors
+/// The lake cannot be read.
 pub async fn build(
     engine: &Engine,
     lake: &Lake,
-    run_id: &str,
-    run_started_at: i64,
-    only: Option<Vec<String>>,
-    unavailable: BTreeMap<TableName, String>,
+    request: BuildRequest<'_>,
 ) -> Result<Built, PipelineError> {
     let last_built_at = history::last_builds(lake).await?;
     let options = BuildOptions {
-        run_id: run_id.to_owned(),
-        run_started_at,
+        run_id: request.run_id.to_owned(),
+        run_started_at: request.run_started_at,
         last_built_at,
-        only,
-        unavailable,
+        only: request.only,
+        full: request.full,
+        unavailable: request.unavailable,
     };
     let report = transform::build(engine, &options).await;
     let mut built = Built { report, ..Built::default() };
+    if let Err(error) = known::remember_sources(lake, engine).await {
+        let sentence = format!("The columns of sources were not noted: {}", chain(&error));
+        built.problems.push((error.outcome(), sentence));
+    }
+    if let Some(error) = &built.report.unkept {
+        let sentence = format!("The rows that break tests were not kept: {}", chain(error));
+        built.problems.push((transform_outcome(error), sentence));
+    }
     for model in &built.report.models {
         match &model.status {
             ModelStatus::Failed(error) => {
@@ -156,7 +178,8 @@ fn failed_tests(model: &ModelReport) -> Vec<(Outcome, String)> {
     failed
         .map(|(test, what)| {
             let outcome = if test.stops() { Outcome::TestsFailed } else { Outcome::Succeeded };
-            (outcome, format!("Test `{}` of model `{}` failed: {what}", test.rule, model.name))
+            let word = if test.stops() { "Test" } else { "Warning: test" };
+            (outcome, format!("{word} `{}` of model `{}` failed: {what}", test.rule, model.name))
         })
         .collect()
 }
@@ -164,7 +187,10 @@ fn failed_tests(model: &ModelReport) -> Vec<(Outcome, String)> {
 fn what_failed(outcome: &TestOutcome) -> Option<String> {
     match outcome {
         TestOutcome::Passed => None,
-        TestOutcome::Failed { rows, .. } => Some(format!("{rows} rows break it")),
+        TestOutcome::Failed { rows, sample } => {
+            let kept: usize = sample.iter().map(|batch| batch.num_rows()).sum();
+            Some(format!("{rows} rows break it, {kept} of them in `system.test_failures`"))
+        }
         TestOutcome::Broken(error) => Some(chain(error)),
     }
 }

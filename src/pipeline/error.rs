@@ -6,7 +6,7 @@ use crate::extract::ExtractError;
 use crate::hubspot::{self, ErrorKind, SecretError};
 use crate::lake::LakeError;
 use crate::load::LoadError;
-use crate::transform::TransformError;
+use crate::transform::{TransformError, nearest};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum PipelineError {
     #[error("{0}")]
     Settings(#[from] SettingsError),
     /// A pipeline, object or model that the project does not have.
-    #[error("The project has no {kind} `{name}`; it has {}", known_names(.known))]
+    #[error("The project has no {kind} `{name}`; {}it has {}", meant(.name, .known), known_names(.known))]
     Unknown {
         /// What was asked for: `pipeline`, `model`, …
         kind: &'static str,
@@ -76,6 +76,12 @@ pub enum PipelineError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// The name that was probably meant.
+fn meant(name: &str, known: &[String]) -> String {
+    nearest(name, known.iter().map(String::as_str))
+        .map_or(String::new(), |meant| format!("did you mean `{meant}`? Else "))
 }
 
 fn known_names(known: &[String]) -> String {

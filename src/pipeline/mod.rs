@@ -6,10 +6,12 @@
 
 mod board;
 mod building;
+mod checking;
 mod error;
 mod extracting;
 mod hanging;
 mod history;
+mod known;
 mod outcome;
 mod privacy;
 mod results;
@@ -21,10 +23,12 @@ mod wanted;
 mod writing;
 
 pub use board::{ProgressBoard, ProgressLine};
-pub use building::{Built, build, engine};
+pub use building::{BuildRequest, Built, build, engine};
+pub use checking::{Checked, check_models};
 pub use error::PipelineError;
 pub use extracting::{Extracted, extract, is_absence, keep_unread};
 pub use history::{StoredPlans, record, stored_plans};
+pub use known::{Definitions, Known, known_tables};
 pub use outcome::Outcome;
 pub use privacy::{PurgeOutcome, Purged, purge};
 pub use results::{CallResult, Mode, ModelResult, RunResults};

@@ -1,8 +1,8 @@
 //! A run: extract, build, plan, apply, each stage on what the one before left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::building::{self, Built};
+use super::building::{self, BuildRequest, Built};
 use super::error::PipelineError;
 use super::extracting::{self, Extracted, chain};
 use super::history::{self, StoredPlans};
@@ -200,8 +200,14 @@ async fn build(
     }
     let started = results.started_at.timestamp_micros();
     let only = models_of(session, pipeline);
-    let built =
-        building::build(engine, &session.lake, &results.run_id, started, only, missing).await?;
+    let request = BuildRequest {
+        run_id: &results.run_id,
+        run_started_at: started,
+        only,
+        full: false,
+        unavailable: missing,
+    };
+    let built = building::build(engine, &session.lake, request).await?;
     results.models = built.models.clone();
     for (outcome, sentence) in &built.problems {
         results.problem(*outcome, sentence.clone());
@@ -212,9 +218,11 @@ async fn build(
 /// The models a pipeline is there for. A project's only pipeline builds all;
 /// of several, each builds those it names and what they read, since the objects
 /// of the others may not be in the lake yet.
-fn models_of(session: &Session<'_>, pipeline: &PipelineConfig) -> Option<Vec<String>> {
+fn models_of(session: &Session<'_>, pipeline: &PipelineConfig) -> Option<BTreeSet<String>> {
     let is_only = session.project.pipelines.len() == 1;
-    (!is_only).then(|| pipeline.models.keys().chain(pipeline.write_back.keys()).cloned().collect())
+    let named = pipeline.models.keys().chain(pipeline.write_back.keys());
+    let read = named.flat_map(|name| session.project.graph.ancestry(name)).map(str::to_owned);
+    (!is_only).then(|| read.collect())
 }
 
 /// Keeps every table's files in order; tables that need nothing are not touched.

@@ -145,7 +145,8 @@ fn lists(project: &Project, pipelines: &[&PipelineConfig]) -> Option<ListsConfig
     })
 }
 
-fn jobs(
+/// Every object that some pipelines read, with what all of them ask of it.
+pub(super) fn jobs(
     project: &Project,
     pipelines: &[&PipelineConfig],
     customs: &[CustomObject],

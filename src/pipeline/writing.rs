@@ -85,22 +85,25 @@ async fn gate(
     stage: &Stage<'_>,
     model: &str,
     object: &ObjectType,
-) -> Result<Option<String>, PipelineError> {
+) -> Result<Option<(Outcome, String)>, PipelineError> {
     let lake = &session.lake;
+    let failed = |reason: String| Ok(Some((Outcome::Failed, reason)));
     for table in tables_read(engine, model, object) {
         if let Some(reason) = stage.incomplete.get(&table.to_string()) {
-            return Ok(Some(reason.clone()));
+            return failed(reason.clone());
         }
         if is_mirror(&table) && !is_synced(lake, &table).await? {
-            return Ok(Some(format!(
-                "`{table}` has no completed full sync; run `hublake extract`"
-            )));
+            return failed(format!("`{table}` has no completed full sync; run `hublake extract`"));
         }
         if !is_followed(lake, &table, stage).await? {
-            return Ok(Some(format!("`{table}` was not read to its end; run `hublake extract`")));
+            return failed(format!("`{table}` was not read to its end; run `hublake extract`"));
         }
     }
-    Ok(stage.built.report.stop_reason(engine.models(), model))
+    // A failed test is what the run ends with, not that it was heeded.
+    Ok(stage.built.report.stop_reason(engine.models(), model).map(|stop| {
+        let outcome = if stop.is_test { Outcome::TestsFailed } else { Outcome::Failed };
+        (outcome, stop.sentence)
+    }))
 }
 
 /// Whether a table that hangs on mirrors, where this is one, is as new as they
@@ -180,9 +183,9 @@ pub(super) async fn write_back(
             results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
             continue;
         }
-        if let Some(reason) = closed {
+        if let Some((outcome, reason)) = closed {
             let sentence = format!("Write-back `{name}` did not run: {reason}");
-            results.problem(Outcome::Failed, sentence);
+            results.problem(outcome, sentence);
             continue;
         }
         let one =

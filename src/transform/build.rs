@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::catalog::Catalog;
 use super::data_tests::{self, TestReport};
+use super::failures;
+use super::incremental::BUILT;
+use super::lineage::rebuild_done;
 use super::models::Model;
 use super::parameters::RunTimes;
 use super::table::{TableBuild, TableOutcome, check_columns};
@@ -19,10 +22,13 @@ pub struct BuildOptions {
     /// When the run started (µs since 1970 UTC); `$run_started_at`.
     pub run_started_at: i64,
     /// When each model was last built, where it was (µs since 1970 UTC);
-    /// `$last_run_at`.
+    /// `$last_run_at`. An incremental model's own table knows better.
     pub last_built_at: BTreeMap<String, i64>,
-    /// Build these and what they read; all models when absent.
-    pub only: Option<Vec<String>>,
+    /// Build these and no others; all models when absent.
+    pub only: Option<BTreeSet<String>>,
+    /// Compute incremental models from the beginning; rows that they compute no
+    /// more go.
+    pub full: bool,
     /// Tables that must not be read in this run, and why: no completed sync,
     /// an absent source. Models that read them are skipped.
     pub unavailable: BTreeMap<TableName, String>,
@@ -33,6 +39,17 @@ pub struct BuildOptions {
 pub struct BuildReport {
     /// Every model that was to be built, in the order of building.
     pub models: Vec<ModelReport>,
+    /// Why the rows that break tests could not be kept, where that is so.
+    pub unkept: Option<TransformError>,
+}
+
+/// Why rows must not be written to HubSpot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopReason {
+    /// In words.
+    pub sentence: String,
+    /// Whether a test says so, and nothing failed.
+    pub is_test: bool,
 }
 
 /// What became of one model.
@@ -86,9 +103,19 @@ impl ModelReport {
         }
     }
 
+    /// Whether what is stored, or read, is what the model computes now.
+    pub(super) fn was_built(&self) -> bool {
+        matches!(self.status, ModelStatus::Built | ModelStatus::Unchanged)
+    }
+
     /// Rows inserted, updated and deleted.
     pub fn changes(&self) -> u64 {
         self.inserted + self.updated + self.deleted
+    }
+
+    /// Whether it is there and a test of its rows stops write-backs.
+    fn is_stopped_by_test(&self) -> bool {
+        self.was_built() && self.tests.iter().any(TestReport::stops)
     }
 
     /// Why nothing that reads this model may be written to HubSpot; none when
@@ -117,12 +144,13 @@ impl BuildReport {
 
     /// Why the rows of a model must not be written to HubSpot: the model, or one
     /// that it reads, failed, was skipped, or failed a test that stops.
-    pub fn stop_reason(&self, models: &Models, name: &str) -> Option<String> {
+    pub fn stop_reason(&self, models: &Models, name: &str) -> Option<StopReason> {
         let read = models.ancestry(name);
-        self.models
-            .iter()
-            .filter(|report| read.contains(report.name.as_str()))
-            .find_map(ModelReport::stop_reason)
+        let mut reports = self.models.iter().filter(|report| read.contains(report.name.as_str()));
+        reports.find_map(|report| {
+            let sentence = report.stop_reason()?;
+            Some(StopReason { sentence, is_test: report.is_stopped_by_test() })
+        })
     }
 
     /// Whether any model failed.
@@ -138,13 +166,19 @@ impl BuildReport {
 
 /// Builds the models of an engine: each one after those it reads, all from the
 /// same versions of the tables they read. A failure stops only what depends
-/// on it. A table is stored before its tests run, so that their failures can
-/// be looked at.
+/// on it. Tests run when everything is stored, so that they may read other
+/// models, and their failures can be looked at.
 pub async fn build(engine: &Engine, options: &BuildOptions) -> BuildReport {
     let catalog = engine.catalog(None);
-    let wanted = wanted(&engine.models, options.only.as_deref());
+    let is_wanted =
+        |model: &&Model| options.only.as_ref().is_none_or(|only| only.contains(model.name()));
     let mut report = BuildReport::default();
-    for model in engine.models.in_order().filter(|model| wanted.contains(model.name())) {
+    // A view is read with the times of this run although it may not be built.
+    for model in engine.models.in_order() {
+        let last_run_at = options.last_built_at.get(model.name()).copied();
+        catalog.tables.times.set(model.name(), run_times(options, last_run_at));
+    }
+    for model in engine.models.in_order().filter(is_wanted) {
         let started = Instant::now();
         let mut built = match skip_reason(&engine.models, model, &report, options) {
             Some(because) => ModelReport::new(model, ModelStatus::Skipped { because }),
@@ -153,15 +187,23 @@ pub async fn build(engine: &Engine, options: &BuildOptions) -> BuildReport {
         built.duration = started.elapsed();
         report.models.push(built);
     }
+    test(engine, &catalog, &mut report).await;
+    report.unkept = failures::keep(&engine.lake, &report, options).await.err();
     report
 }
 
-/// The models named and those they read; all when none are named.
-fn wanted<'a>(models: &'a Models, only: Option<&[String]>) -> BTreeSet<&'a str> {
-    match only {
-        Some(names) => names.iter().flat_map(|name| models.ancestry(name)).collect(),
-        None => models.names().collect(),
+/// Runs the tests of every model that was built.
+async fn test(engine: &Engine, catalog: &Catalog, report: &mut BuildReport) {
+    for built in report.models.iter_mut().filter(|report| report.was_built()) {
+        let Some(model) = engine.models.get(&built.name) else { continue };
+        let started = Instant::now();
+        built.tests = data_tests::run(catalog, model, &engine.vars).await;
+        built.duration += started.elapsed();
     }
+}
+
+fn run_times(options: &BuildOptions, last_run_at: Option<i64>) -> RunTimes {
+    RunTimes { run_started_at: options.run_started_at, last_run_at }
 }
 
 fn skip_reason(
@@ -193,23 +235,36 @@ async fn build_one(
     model: &Model,
     options: &BuildOptions,
 ) -> ModelReport {
-    let last_run_at = options.last_built_at.get(model.name()).copied();
-    let times = RunTimes { run_started_at: options.run_started_at, last_run_at };
-    catalog.tables.times.set(model.name(), times);
-    let built = if model.is_table() {
-        let build = TableBuild { catalog, lake: &engine.lake, model, options };
-        build.run().await.map(Some)
-    } else {
-        plan_view(catalog, model).await.map(|()| None)
-    };
-    let mut report = match built {
+    match try_build(engine, catalog, model, options).await {
         Ok(outcome) => built_report(model, outcome),
-        Err(error) => return ModelReport::new(model, ModelStatus::Failed(error)),
-    };
-    for test in &model.config.tests {
-        report.tests.push(data_tests::run(catalog, model, test, &engine.vars).await);
+        Err(error) => ModelReport::new(model, ModelStatus::Failed(error)),
     }
-    report
+}
+
+async fn try_build(
+    engine: &Engine,
+    catalog: &Catalog,
+    model: &Model,
+    options: &BuildOptions,
+) -> Result<Option<TableOutcome>, TransformError> {
+    if model.is_incremental() {
+        let last_run_at = if options.full { None } else { added_until(engine, model).await? };
+        catalog.tables.times.set(model.name(), run_times(options, last_run_at));
+    }
+    if model.is_stored() {
+        let build = TableBuild { catalog, lake: &engine.lake, model, options };
+        return build.run().await.map(Some);
+    }
+    plan_view(catalog, model).await.map(|()| None)
+}
+
+/// When the run started that last added to an incremental model, by the table
+/// itself: a table that was taken away is built from the beginning.
+async fn added_until(engine: &Engine, model: &Model) -> Result<Option<i64>, TransformError> {
+    let table = engine.lake.table(&TableName::model(model.name())).await;
+    let table = table.map_err(|error| TransformError::lake(model.name(), error))?;
+    // What a purge took out is restored from the beginning.
+    Ok(table.filter(|table| rebuild_done(table).is_none()).and_then(|table| table.cursor(BUILT)))
 }
 
 fn built_report(model: &Model, outcome: Option<TableOutcome>) -> ModelReport {

@@ -14,14 +14,14 @@ use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::prelude::DataFrame;
 use futures::future::BoxFuture;
 
-use super::diagnosis::{planning_error, sql_error};
+use super::diagnosis::{located_error, planning_error, sql_error};
 use super::engine::SessionSettings;
 use super::error::listed;
 use super::models::{Model, Models, base_table};
 use super::nearest::nearest;
 use super::normalise::normalised;
 use super::parameters::{RunTimes, literals};
-use super::query::{MODELS, Query, TableRef};
+use super::query::{MODELS, Query, SqlPlace, TableRef};
 use super::{TransformError, VarValue};
 use crate::lake::{Lake, TableName};
 
@@ -50,7 +50,7 @@ impl ModelTimes {
     }
 
     /// The times of a model; outside any run, the run starts now.
-    fn get(&self, model: &str) -> RunTimes {
+    pub(super) fn get(&self, model: &str) -> RunTimes {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied();
         known.unwrap_or_else(|| RunTimes {
             run_started_at: chrono::Utc::now().timestamp_micros(),
@@ -97,8 +97,8 @@ impl Catalog {
         values: &BTreeMap<String, String>,
     ) -> Result<DataFrame, TransformError> {
         let statement = query.with_values(values)?;
-        for (table, line) in &query.tables {
-            self.open(query, table, *line).await?;
+        for (table, place) in &query.tables {
+            self.open(query, table, *place).await?;
         }
         let state = self.context.state();
         let read_only = SQLOptions::new()
@@ -107,12 +107,12 @@ impl Catalog {
             .with_allow_statements(false);
         let plan = state.statement_to_plan(statement).await;
         let plan = plan.and_then(|plan| read_only.verify_plan(&plan).map(|()| plan));
+        let plan = plan.map_err(|error| located_error(query, None, error))?;
         // Types are settled by the analyzer, which so far has not run: let it find mistakes now,
         // while they can still be told from failures on data.
-        let analysed = plan.and_then(|plan| {
-            state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
-        });
-        let plan = analysed.map_err(|error| planning_error(query.origin(), error))?;
+        let analyser = state.analyzer();
+        let analysed = analyser.execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let plan = analysed.map_err(|error| located_error(query, Some(&plan), error))?;
         Ok(DataFrame::new(state, plan))
     }
 
@@ -120,7 +120,7 @@ impl Catalog {
     pub(super) async fn plan_model(&self, model: &Model) -> Result<DataFrame, TransformError> {
         let frame = self.plan(&model.query, &self.model_literals(model)).await?;
         let (state, plan) = frame.into_parts();
-        Ok(DataFrame::new(state, normalised(model.name(), plan)?))
+        Ok(DataFrame::new(state, normalised(model, plan)?))
     }
 
     fn model_literals(&self, model: &Model) -> BTreeMap<String, String> {
@@ -132,7 +132,7 @@ impl Catalog {
         &'a self,
         query: &'a Query,
         table: &'a TableRef,
-        line: u64,
+        place: Option<SqlPlace>,
     ) -> BoxFuture<'a, Result<(), TransformError>> {
         Box::pin(async move {
             let name = reference(table);
@@ -142,7 +142,7 @@ impl Catalog {
             }
             match self.find(table).await? {
                 Some(provider) => self.register(name, provider),
-                None => Err(self.unknown_table(query, table, line).await),
+                None => Err(self.unknown_table(query, table, place).await),
             }
         })
     }
@@ -152,7 +152,7 @@ impl Catalog {
         table: &TableRef,
     ) -> Result<Option<Arc<dyn TableProvider>>, TransformError> {
         if let Some(model) = self.tables.models.get(&table.name).filter(|_| table.schema.is_none())
-            && !model.is_table()
+            && !model.is_stored()
         {
             return self.view(model).await.map(Some);
         }
@@ -221,7 +221,12 @@ impl Catalog {
     }
 
     /// What to say of a table that is not there: the ones that are.
-    async fn unknown_table(&self, query: &Query, table: &TableRef, line: u64) -> TransformError {
+    async fn unknown_table(
+        &self,
+        query: &Query,
+        table: &TableRef,
+        place: Option<SqlPlace>,
+    ) -> TransformError {
         let known = match self.known_tables().await {
             Ok(known) => known,
             Err(error) => return error,
@@ -240,7 +245,7 @@ impl Catalog {
             }
             _ => format!("Unknown table `{wanted}`: {hint}{}", listed(&names)),
         };
-        sql_error(query.origin(), line, problem)
+        sql_error(query.origin(), place, problem)
     }
 
     async fn known_tables(&self) -> Result<BTreeSet<String>, TransformError> {

@@ -147,7 +147,7 @@ fn part(
 }
 
 /// Each row as one JSON object, nulls written out.
-fn json_rows(rows: Option<&RecordBatch>, count: usize) -> Result<ArrayRef, ArrowError> {
+pub(super) fn json_rows(rows: Option<&RecordBatch>, count: usize) -> Result<ArrayRef, ArrowError> {
     let Some(rows) = rows.filter(|rows| rows.num_rows() > 0) else {
         return Ok(new_null_array(&DataType::Utf8, count));
     };

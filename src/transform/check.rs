@@ -1,18 +1,38 @@
 //! Checking models without data: every mistake that planning can find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::datasource::empty::EmptyTable;
 
 use super::catalog::{Catalog, ModelTimes, Origin, Tables};
+use super::data_tests::query_of;
 use super::engine::SessionSettings;
 use super::models::{Models, base_table};
+use super::parameters::literals;
 use super::query::TableRef;
 use super::table::check_columns;
 use super::{EngineConfig, Model, TransformError, VarValue};
 use crate::lake::TableName;
+
+/// What is known of a table before it is read.
+#[derive(Clone, Debug)]
+pub struct KnownTable {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Whether these are all: a column that is not among them is a mistake.
+    pub names_are_sure: bool,
+    /// Whether every type is the real one and none assumed.
+    pub types_are_sure: bool,
+}
+
+impl KnownTable {
+    /// A table of which everything is known.
+    pub fn sure(schema: SchemaRef) -> Self {
+        Self { schema, names_are_sure: true, types_are_sure: true }
+    }
+}
 
 /// What checking found out about one model.
 #[derive(Debug)]
@@ -21,28 +41,43 @@ pub struct ModelCheck {
     pub name: String,
     /// What was found.
     pub outcome: CheckOutcome,
+    /// Tests that cannot run: the place in the settings and what is wrong.
+    pub tests: Vec<(usize, TransformError)>,
 }
 
 /// What checking found out.
 #[derive(Debug)]
 pub enum CheckOutcome {
-    /// The model can be built; these are its columns.
-    Sound(SchemaRef),
+    /// The model can be built.
+    Sound {
+        /// Its columns.
+        schema: SchemaRef,
+        /// Whether their types are those of the real tables.
+        types_are_sure: bool,
+    },
     /// Tables it reads are not known yet, so it is checked after the first
     /// extract.
     Waiting {
         /// Those tables.
         tables: Vec<String>,
     },
+    /// What looks like a mistake may be something that a table has and nobody
+    /// knows yet.
+    Unsure(TransformError),
+    /// It reads a model that cannot be built, or of which nothing sure is known.
+    Behind {
+        /// That model.
+        model: String,
+    },
     /// It cannot be built.
     Wrong(TransformError),
 }
 
-/// Plans every model against the columns of the tables it reads. Nothing is
-/// read or stored.
+/// Plans every model, and every test, against the columns of the tables they
+/// read. Nothing is read or stored.
 ///
-/// `schemas` holds the tables whose columns are known, from the lake or from
-/// settings; a model that reads another table waits.
+/// `known` holds the tables whose columns are known, from the lake, the account
+/// or settings; a model that reads another table waits.
 ///
 /// # Errors
 /// An engine that cannot be set up.
@@ -50,62 +85,148 @@ pub async fn check(
     config: &EngineConfig,
     models: &Arc<Models>,
     vars: &BTreeMap<String, VarValue>,
-    schemas: BTreeMap<TableName, SchemaRef>,
+    known: &BTreeMap<TableName, KnownTable>,
 ) -> Result<Vec<ModelCheck>, TransformError> {
     let session = SessionSettings::new(config)?;
+    let schemas = known.iter().map(|(name, table)| (name.clone(), table.schema.clone()));
     let tables = Tables {
         models: models.clone(),
         sources: BTreeMap::new(),
         vars: vars.clone(),
         times: ModelTimes::default(),
-        origin: Origin::Schemas(schemas.clone()),
+        origin: Origin::Schemas(schemas.collect()),
     };
     let catalog = Catalog::new(&session, tables);
-    let mut waiting: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut checks = Vec::new();
+    let mut check = Check { models, known, catalog, checks: Vec::new() };
     for model in models.in_order() {
-        let tables = unknown_tables(models, model, &schemas, &waiting);
-        let outcome = if tables.is_empty() {
-            check_one(&catalog, model).await
-        } else {
-            waiting.insert(model.name(), tables.clone());
-            CheckOutcome::Waiting { tables }
-        };
-        checks.push(ModelCheck { name: model.name().to_owned(), outcome });
+        let outcome = check.outcome(model).await;
+        check.checks.push(ModelCheck { name: model.name().to_owned(), outcome, tests: Vec::new() });
     }
-    Ok(checks)
+    // A test may read models that come after its own.
+    for model in models.in_order() {
+        let tests = check.tests(model, vars).await;
+        if let Some(checked) = check.checks.iter_mut().find(|one| one.name == model.name()) {
+            checked.tests = tests;
+        }
+    }
+    Ok(check.checks)
 }
 
-/// The tables outside the models that a model needs and nobody knows yet.
-fn unknown_tables(
-    models: &Models,
-    model: &Model,
-    schemas: &BTreeMap<TableName, SchemaRef>,
-    waiting: &BTreeMap<&str, Vec<String>>,
-) -> Vec<String> {
-    let own = model.query.tables.keys().filter_map(base_table);
-    let own = own.filter(|table| !schemas.contains_key(table)).map(|table| table.to_string());
-    let inherited = models.parents(model).filter_map(|parent| waiting.get(parent.name())).flatten();
-    let mut tables: Vec<String> = own.chain(inherited.cloned()).collect();
-    tables.sort();
-    tables.dedup();
-    tables
+/// A check under way.
+struct Check<'a> {
+    models: &'a Models,
+    known: &'a BTreeMap<TableName, KnownTable>,
+    catalog: Catalog,
+    checks: Vec<ModelCheck>,
 }
 
-async fn check_one(catalog: &Catalog, model: &Model) -> CheckOutcome {
-    match plan_one(catalog, model).await {
-        Ok(schema) => CheckOutcome::Sound(schema),
-        Err(error) => CheckOutcome::Wrong(error),
+impl Check<'_> {
+    async fn outcome(&self, model: &Model) -> CheckOutcome {
+        let tables = self.unknown_tables(model);
+        if !tables.is_empty() {
+            return CheckOutcome::Waiting { tables };
+        }
+        let parents = self.models.parents(model).filter(|parent| parent.name() != model.name());
+        for parent in parents {
+            match self.of(parent.name()) {
+                Some(CheckOutcome::Unsure(_) | CheckOutcome::Wrong(_)) => {
+                    return CheckOutcome::Behind { model: parent.name().to_owned() };
+                }
+                Some(CheckOutcome::Behind { model }) => {
+                    return CheckOutcome::Behind { model: model.clone() };
+                }
+                _ => {}
+            }
+        }
+        let types_are_sure = self.is_sure(model, |table| table.types_are_sure);
+        let names_are_sure = self.is_sure(model, |table| table.names_are_sure);
+        match self.plan(model).await {
+            Ok(schema) => CheckOutcome::Sound { schema, types_are_sure },
+            Err(error) if error.is_unknown_column() && !names_are_sure => {
+                CheckOutcome::Unsure(error)
+            }
+            Err(error)
+                if matches!(error, TransformError::Sql { .. })
+                    && !error.is_unknown_column()
+                    && !types_are_sure =>
+            {
+                CheckOutcome::Unsure(error)
+            }
+            Err(error) => CheckOutcome::Wrong(error),
+        }
+    }
+
+    fn of(&self, model: &str) -> Option<&CheckOutcome> {
+        self.checks.iter().find(|check| check.name == model).map(|check| &check.outcome)
+    }
+
+    /// Whether something holds for every table that a model reads, directly or
+    /// through others.
+    fn is_sure(&self, model: &Model, sure: impl Fn(&KnownTable) -> bool) -> bool {
+        let tables = self.models.tables_read(model.name());
+        tables.iter().filter_map(|table| self.known.get(table)).all(sure)
+    }
+
+    /// The tables outside the models that a model needs and nobody knows yet.
+    fn unknown_tables(&self, model: &Model) -> Vec<String> {
+        let tables = self.models.tables_read(model.name());
+        let unknown = tables.iter().filter(|table| !self.known.contains_key(table));
+        unknown.map(TableName::to_string).collect()
+    }
+
+    async fn plan(&self, model: &Model) -> Result<SchemaRef, TransformError> {
+        let rows = self.catalog.plan_model(model).await?;
+        let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
+        check_columns(model, &schema)?;
+        for table in model.tables_made(&schema) {
+            let name = TableRef { schema: None, name: table.0 };
+            self.catalog.replace(&name, Arc::new(EmptyTable::new(table.1)))?;
+        }
+        Ok(schema)
+    }
+
+    /// The tests of a sound model that cannot run.
+    async fn tests(
+        &self,
+        model: &Model,
+        vars: &BTreeMap<String, VarValue>,
+    ) -> Vec<(usize, TransformError)> {
+        let Some(CheckOutcome::Sound { .. }) = self.of(model.name()) else { return Vec::new() };
+        let times = self.catalog.tables.times.get(model.name());
+        let values = literals(vars, Some(times));
+        let mut wrong = Vec::new();
+        for (position, test) in model.config.tests.iter().enumerate() {
+            let query = match query_of(model, test, times.run_started_at) {
+                Ok(query) => query,
+                Err(error) => {
+                    wrong.push((position, error));
+                    continue;
+                }
+            };
+            if query.tables.keys().any(|table| self.is_open(table)) {
+                continue;
+            }
+            if let Err(error) = self.catalog.plan(&query, &values).await {
+                wrong.push((position, error));
+            }
+        }
+        wrong
+    }
+
+    /// Whether too little is known of a table to say that a test of it is wrong.
+    fn is_open(&self, table: &TableRef) -> bool {
+        if let Some(name) = base_table(table) {
+            return match self.known.get(&name) {
+                Some(known) => !known.names_are_sure || !known.types_are_sure,
+                None => OPEN_SCHEMAS.contains(&name.schema()),
+            };
+        }
+        let Some(owner) = self.models.owner(table) else { return false };
+        let tables: BTreeSet<TableName> = self.models.tables_read(owner.name());
+        !matches!(self.of(owner.name()), Some(CheckOutcome::Sound { .. }))
+            || tables.iter().filter_map(|table| self.known.get(table)).any(|t| !t.types_are_sure)
     }
 }
 
-async fn plan_one(catalog: &Catalog, model: &Model) -> Result<SchemaRef, TransformError> {
-    let rows = catalog.plan_model(model).await?;
-    let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
-    check_columns(model, &schema)?;
-    for table in model.tables_made(&schema) {
-        let name = TableRef { schema: None, name: table.0 };
-        catalog.replace(&name, Arc::new(EmptyTable::new(table.1)))?;
-    }
-    Ok(schema)
-}
+/// Schemas whose tables appear as runs go by: one that is not known may come.
+const OPEN_SCHEMAS: [&str; 3] = ["hubspot", "usage", "system"];

@@ -44,6 +44,12 @@ impl Diff {
         self.rows() == 0
     }
 
+    /// The same without the rows that are gone; none when nothing is left.
+    pub(super) fn without_deletes(self) -> Option<Self> {
+        let deleted = self.deleted.slice(0, 0);
+        Some(Self { deleted, ..self }).filter(|diff| !diff.is_empty())
+    }
+
     /// Rows that were inserted, deleted or changed.
     pub(super) fn rows(&self) -> usize {
         self.inserted.num_rows() + self.deleted.num_rows() + self.after.num_rows()

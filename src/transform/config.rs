@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::rules::ModelTest;
 
 /// A ceiling, not what a run uses: a month of usage of a few thousand people
 /// needs more than 128 MiB at its widest, and an operator that cannot get its
@@ -30,6 +33,10 @@ impl InvalidSetting {
     }
 }
 
+/// Room enough for a sort of everything that a laptop's disk holds of one
+/// account, and a stop to a query that multiplies rows without end.
+const DEFAULT_SPILL_LIMIT: MemorySize = MemorySize(100 << 30);
+
 /// What the SQL engine may use of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -38,11 +45,21 @@ pub struct EngineConfig {
     pub memory_limit: MemorySize,
     /// How many threads one query uses; the machine's cores when absent.
     pub threads: Option<usize>,
+    /// The folder for what does not fit in memory, made where it is missing; the system's
+    /// temporary folder when absent. Its files go when the query ends.
+    pub spill_folder: Option<PathBuf>,
+    /// The most that all queries together may keep in the folder (`100GiB`).
+    pub spill_limit: MemorySize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { memory_limit: DEFAULT_MEMORY_LIMIT, threads: None }
+        Self {
+            memory_limit: DEFAULT_MEMORY_LIMIT,
+            threads: None,
+            spill_folder: None,
+            spill_limit: DEFAULT_SPILL_LIMIT,
+        }
     }
 }
 
@@ -140,7 +157,8 @@ pub enum Materialization {
     View,
     /// Stored, and compared with its last version on every build.
     Table,
-    /// Not offered yet.
+    /// Stored; a build adds the rows it computes and replaces those whose key is
+    /// there already. Rows that are computed no more stay.
     Incremental,
 }
 
@@ -149,10 +167,12 @@ pub enum Materialization {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// `view` (computed when read) or `table` (stored, with its changes recorded).
+    /// `view` (computed when read), `table` (stored, compared with its last version on every
+    /// build) or `incremental` (stored, given the rows that are new since `$last_run_at`).
     pub materialize: Materialization,
     /// The columns that identify a row. A table with a key keeps `<model>_changes` and is
-    /// changed row by row; one without is replaced whole when its content differs.
+    /// changed row by row; one without is replaced whole when its content differs. An
+    /// incremental model needs one.
     pub key: Vec<String>,
     /// What must hold for the rows.
     pub tests: Vec<ModelTest>,
@@ -178,10 +198,11 @@ impl ModelConfig {
     /// the model's columns.
     pub fn validate(&self) -> Vec<InvalidSetting> {
         let mut problems = Vec::new();
-        if self.materialize == Materialization::Incremental {
+        if self.materialize == Materialization::Incremental && self.key.is_empty() {
             problems.push(InvalidSetting::new(
                 "materialize",
-                "This version offers `view` and `table`; `incremental` comes later",
+                "An incremental model needs a `key`, by which new rows replace old ones: name it, \
+                 or write `materialize: table`",
             ));
         }
         if self.materialize == Materialization::View && !self.key.is_empty() {
@@ -200,6 +221,11 @@ impl ModelConfig {
                 problems.push(InvalidSetting::new(format!("key[{position}]"), problem));
             }
         }
+        for (position, test) in self.tests.iter().enumerate() {
+            problems.extend(test.validate().into_iter().map(|(path, problem)| {
+                InvalidSetting::new(format!("tests[{position}].{path}"), problem)
+            }));
+        }
         problems
     }
 }
@@ -207,147 +233,15 @@ impl ModelConfig {
 impl ModelConfig {
     /// Every column that these settings name, with the setting that names it.
     pub(super) fn column_settings(&self) -> Vec<(String, String)> {
-        let named = |setting: String, columns: &[String]| -> Vec<_> {
-            columns.iter().map(|column| (setting.clone(), column.clone())).collect()
-        };
-        let mut settings = named("key".into(), &self.key);
+        let key = self.key.iter().enumerate();
+        let mut settings: Vec<_> =
+            key.map(|(at, column)| (format!("key[{at}]"), column.clone())).collect();
         for (position, test) in self.tests.iter().enumerate() {
-            let setting = format!("tests[{position}]");
-            match &test.rule {
-                Rule::NotNull(columns) | Rule::Unique(columns) => {
-                    settings.extend(named(setting, columns));
-                }
-                Rule::AcceptedValues(accepted) => {
-                    settings.push((setting, accepted.column.clone()));
-                }
-                Rule::Sql { .. } => {}
-            }
+            let named = test.rule.column_settings().into_iter();
+            settings
+                .extend(named.map(|(path, column)| (format!("tests[{position}].{path}"), column)));
         }
         settings
-    }
-}
-
-/// Whether a failed test stops what depends on the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Reported, and nothing more.
-    Warn,
-    /// Stops every write-back that reads the model.
-    #[default]
-    Error,
-}
-
-/// Something that must hold for every row of a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "RawTest", into = "RawTest")]
-#[schemars(with = "RawTest")]
-pub struct ModelTest {
-    /// What must hold.
-    pub rule: Rule,
-    /// What a failure means.
-    pub severity: Severity,
-}
-
-/// What a test asks of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rule {
-    /// Each of these columns has a value in every row.
-    NotNull(Vec<String>),
-    /// No two rows have the same values in these columns, taken together.
-    Unique(Vec<String>),
-    /// The column holds one of these values, or null.
-    AcceptedValues(AcceptedValues),
-    /// A `select` that must return no rows.
-    Sql {
-        /// The file it is in, relative to the project; none when it is
-        /// written in the settings.
-        file: Option<String>,
-        /// Its text; of a file, once the project has been loaded.
-        text: String,
-    },
-}
-
-/// The values a column may hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AcceptedValues {
-    /// The column.
-    pub column: String,
-    /// Its values, as text.
-    pub values: Vec<String>,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotNull(columns) => write!(f, "not_null({})", columns.join(", ")),
-            Self::Unique(columns) => write!(f, "unique({})", columns.join(", ")),
-            Self::AcceptedValues(accepted) => write!(f, "accepted_values({})", accepted.column),
-            Self::Sql { file: Some(file), .. } => write!(f, "sql({file})"),
-            Self::Sql { file: None, .. } => f.write_str("sql"),
-        }
-    }
-}
-
-/// What stands under `sql:`: a path ending in `.sql`, or the query itself.
-fn sql_rule(text: String) -> Rule {
-    if text.ends_with(".sql") && !text.contains(char::is_whitespace) {
-        return Rule::Sql { file: Some(text), text: String::new() };
-    }
-    Rule::Sql { file: None, text }
-}
-
-/// A test: exactly one of `not_null`, `unique`, `accepted_values` and `sql`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct RawTest {
-    /// Columns that have a value in every row
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_null: Vec<String>,
-    /// Columns that, taken together, have no values twice
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unique: Vec<String>,
-    /// The values a column may hold; null is always accepted
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_values: Option<AcceptedValues>,
-    /// A `select` that must return no rows, or the path of a file that holds it
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sql: Option<String>,
-    /// `error` (stops the write-backs that read the model) or `warn`
-    severity: Severity,
-}
-
-impl TryFrom<RawTest> for ModelTest {
-    type Error = &'static str;
-
-    fn try_from(raw: RawTest) -> Result<Self, Self::Error> {
-        let mut rules = Vec::new();
-        if !raw.not_null.is_empty() {
-            rules.push(Rule::NotNull(raw.not_null));
-        }
-        if !raw.unique.is_empty() {
-            rules.push(Rule::Unique(raw.unique));
-        }
-        rules.extend(raw.accepted_values.map(Rule::AcceptedValues));
-        rules.extend(raw.sql.map(sql_rule));
-        match (rules.pop(), rules.is_empty()) {
-            (Some(rule), true) => Ok(Self { rule, severity: raw.severity }),
-            _ => Err("A test is exactly one of `not_null`, `unique`, `accepted_values` and `sql`"),
-        }
-    }
-}
-
-impl From<ModelTest> for RawTest {
-    fn from(test: ModelTest) -> Self {
-        let mut raw = Self { severity: test.severity, ..Self::default() };
-        match test.rule {
-            Rule::NotNull(columns) => raw.not_null = columns,
-            Rule::Unique(columns) => raw.unique = columns,
-            Rule::AcceptedValues(accepted) => raw.accepted_values = Some(accepted),
-            Rule::Sql { file, text } => raw.sql = Some(file.unwrap_or(text)),
-        }
-        raw
     }
 }
 
@@ -393,30 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_exactly_one_rule() {
-        let one = RawTest { unique: vec!["id".into()], ..RawTest::default() };
-        let test = ModelTest::try_from(one.clone()).expect("one rule");
-        assert_eq!(
-            (test.rule.to_string().as_str(), test.severity),
-            ("unique(id)", Severity::Error)
-        );
-        let two = RawTest { sql: Some("select 1".into()), ..one };
-        assert!(ModelTest::try_from(two).is_err());
-        assert!(ModelTest::try_from(RawTest::default()).is_err());
-    }
-
-    #[test]
-    fn a_sql_test_is_a_file_or_the_query_itself() {
-        let shown = |text: &str| sql_rule(text.into()).to_string();
-        assert_eq!(shown("sql/tests/plans.sql"), "sql(sql/tests/plans.sql)");
-        assert_eq!(shown("select * from a.sql"), "sql");
-    }
-
-    #[test]
     fn what_cannot_be_built_is_refused() {
         let incremental =
             ModelConfig { materialize: Materialization::Incremental, ..ModelConfig::default() };
         assert_eq!(incremental.validate()[0].path, "materialize");
+        let keyed = ModelConfig { key: vec!["id".into()], ..incremental };
+        assert_eq!(keyed.validate(), []);
         let key = vec!["op".into(), "id".into(), "id".into()];
         let table =
             ModelConfig { materialize: Materialization::Table, key, ..ModelConfig::default() };

@@ -3,22 +3,25 @@
 
 use std::path::Path;
 
-use datafusion::common::{Column, SchemaError};
+use datafusion::common::{Column, Location, SchemaError};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 
 use super::TransformError;
-use super::error::listed;
+use super::error::{UNKNOWN_COLUMN, listed};
+use super::misfit::misfit;
 use super::nearest::nearest;
+use super::query::{Query, SqlPlace};
 
 /// A mistake that hublake found itself.
 pub(super) fn sql_error(
     origin: &Path,
-    line: impl Into<Option<u64>>,
+    place: impl Into<Option<SqlPlace>>,
     problem: impl Into<String>,
 ) -> TransformError {
     TransformError::Sql {
         origin: origin.to_owned(),
-        line: line.into(),
+        place: place.into(),
         problem: problem.into(),
         source: None,
     }
@@ -27,28 +30,55 @@ pub(super) fn sql_error(
 /// A mistake that the engine found while parsing or planning. Nothing has
 /// been computed yet, so its words quote SQL only, never data.
 pub(super) fn planning_error(origin: &Path, error: DataFusionError) -> TransformError {
-    let (problem, line) = describe(&error);
-    let line = line.or_else(|| diagnostic_line(&error)).or_else(|| line_in_words(&error));
+    let (problem, place) = describe(&error);
+    let place = place.or_else(|| diagnostic_place(&error)).or_else(|| place_in_words(&error));
     // A mistake that is fully told needs no second telling underneath.
     let source = problem.is_none().then(|| Box::new(strip(error)));
     let problem = problem.unwrap_or_else(|| "The SQL is not valid".into());
-    TransformError::Sql { origin: origin.to_owned(), line, problem, source }
+    TransformError::Sql { origin: origin.to_owned(), place, problem, source }
+}
+
+/// The same for a query whose text is known, and its plan if there is one: a
+/// mistake for which the engine gives no place is looked for, and stands where
+/// the statement starts if it is not found.
+pub(super) fn located_error(
+    query: &Query,
+    plan: Option<&LogicalPlan>,
+    error: DataFusionError,
+) -> TransformError {
+    let call = named_call(&error.to_string()).and_then(|name| query.place_of_call(&name));
+    match planning_error(query.origin(), error) {
+        TransformError::Sql { origin, place: None, problem, source } => {
+            let place = plan.and_then(misfit).or(call).or(query.start());
+            TransformError::Sql { origin, place, problem, source }
+        }
+        located => located,
+    }
+}
+
+/// The function that an error is about: it stands in quotes, with or without
+/// its arguments.
+fn named_call(error: &str) -> Option<String> {
+    let (_, quoted) = error.split_once('\'')?;
+    let name = quoted.split(['\'', '(']).next()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(is_name)).then(|| name.to_owned())
 }
 
 /// What is wrong in our own words, for the mistakes we have words for.
-fn describe(error: &DataFusionError) -> (Option<String>, Option<u64>) {
+fn describe(error: &DataFusionError) -> (Option<String>, Option<SqlPlace>) {
     let DataFusionError::SchemaError(schema_error, _) = error.find_root() else {
         return (None, None);
     };
     match schema_error.as_ref() {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            (Some(unknown_column(field, valid_fields)), column_line(field))
+            (Some(unknown_column(field, valid_fields)), column_place(field))
         }
         SchemaError::AmbiguousReference { field } => {
             let name = field.name();
             let problem =
                 format!("`{name}` is a column of more than one table here: write `table.{name}`");
-            (Some(problem), column_line(field))
+            (Some(problem), column_place(field))
         }
         SchemaError::DuplicateUnqualifiedField { name }
         | SchemaError::DuplicateQualifiedField { name, .. } => {
@@ -61,27 +91,33 @@ fn unknown_column(field: &Column, valid: &[Column]) -> String {
     let names: Vec<String> = valid.iter().map(|column| column.name().to_owned()).collect();
     let meant = nearest(field.name(), names.iter().map(String::as_str));
     let advice = meant.map_or(String::new(), |name| format!("did you mean `{name}`? "));
-    format!("Unknown column `{}`: {advice}{}", field.flat_name(), listed(&names))
+    format!("{UNKNOWN_COLUMN} `{}`: {advice}{}", field.flat_name(), listed(&names))
 }
 
-fn column_line(column: &Column) -> Option<u64> {
-    column.spans().first().map(|span| span.start.line)
+pub(super) fn column_place(column: &Column) -> Option<SqlPlace> {
+    column.spans().first().and_then(|span| place(&span.start))
 }
 
-fn diagnostic_line(error: &DataFusionError) -> Option<u64> {
-    let span = match error {
-        DataFusionError::Collection(errors) => errors.iter().find_map(diagnostic_line),
-        error => error.diagnostic()?.span.map(|span| span.start.line),
-    };
-    span.filter(|line| *line > 0)
+fn diagnostic_place(error: &DataFusionError) -> Option<SqlPlace> {
+    match error {
+        DataFusionError::Collection(errors) => errors.iter().find_map(diagnostic_place),
+        error => error.diagnostic()?.span.and_then(|span| place(&span.start)),
+    }
+}
+
+fn place(start: &Location) -> Option<SqlPlace> {
+    (start.line > 0).then_some(SqlPlace { line: start.line, column: start.column })
 }
 
 /// The parser gives its place in words only: `… at Line: 3, Column: 5`.
-fn line_in_words(error: &DataFusionError) -> Option<u64> {
+fn place_in_words(error: &DataFusionError) -> Option<SqlPlace> {
     let DataFusionError::SQL(parser_error, _) = error.find_root() else { return None };
     let text = parser_error.to_string();
-    let (_, after) = text.rsplit_once("Line: ")?;
-    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let number = |word: &str| -> Option<u64> {
+        let (_, after) = text.rsplit_once(word)?;
+        after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some(SqlPlace { line: number("Line: ")?, column: number("Column: ")? })
 }
 
 /// Without the place and the wrapping that we have said ourselves.

@@ -9,6 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionConfig;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -39,7 +40,7 @@ pub struct Engine {
     pub(super) sources: BTreeMap<String, Arc<dyn TableProvider>>,
     pub(super) vars: BTreeMap<String, VarValue>,
     /// What the times of a run are for each model, once a build has said so.
-    times: ModelTimes,
+    pub(super) times: ModelTimes,
     session: SessionSettings,
 }
 
@@ -53,12 +54,24 @@ pub(super) struct SessionSettings {
 impl SessionSettings {
     pub(super) fn new(config: &EngineConfig) -> Result<Self, TransformError> {
         let pool = FairSpillPool::new(config.memory_limit.bytes());
+        let disk = DiskManagerBuilder::default()
+            .with_mode(spill_mode(config)?)
+            .with_max_temp_directory_size(config.spill_limit.bytes() as u64);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
+            .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(|error| TransformError::running("The SQL engine", error))?;
         Ok(Self { config: session_config(config), runtime })
     }
+}
+
+/// Where the engine puts what does not fit in memory.
+fn spill_mode(config: &EngineConfig) -> Result<DiskManagerMode, TransformError> {
+    let Some(folder) = &config.spill_folder else { return Ok(DiskManagerMode::OsTmpDirectory) };
+    std::fs::create_dir_all(folder)
+        .map_err(|source| TransformError::SpillFolder { folder: folder.clone(), source })?;
+    Ok(DiskManagerMode::Directories(vec![folder.clone()]))
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {
@@ -105,6 +118,11 @@ impl Engine {
     /// Makes a table known as `usage.<name>`.
     pub fn register_source(&mut self, name: &str, table: Arc<dyn TableProvider>) {
         self.sources.insert(name.to_owned(), table);
+    }
+
+    /// The sources it knows and their columns, by the name after `usage.`.
+    pub fn source_schemas(&self) -> impl Iterator<Item = (&str, SchemaRef)> {
+        self.sources.iter().map(|(name, table)| (name.as_str(), table.schema()))
     }
 
     /// The models it knows.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use super::nearest::nearest;
+use super::query::SqlPlace;
 use crate::lake::LakeError;
 
 /// How many names an error lists before it stops.
@@ -15,28 +17,36 @@ const LISTED_NAMES: usize = 100;
 #[non_exhaustive]
 pub enum TransformError {
     /// The SQL is wrong, or names what is not there.
-    #[error("{}", sql_text(origin, *line, problem))]
+    #[error("{}", sql_text(origin, *place, problem))]
     Sql {
         /// The model's file, or `query` for a query typed by hand.
         origin: PathBuf,
-        /// The line, where it is known.
-        line: Option<u64>,
+        /// Where in it, if that is known.
+        place: Option<SqlPlace>,
         /// What is wrong, and which names are right.
         problem: String,
         /// The engine's own words, where it found the mistake.
         source: Option<Box<DataFusionError>>,
     },
     /// Models that read each other in a ring.
-    #[error("Models read each other in a ring: `{}`", path.join("` -> `"))]
+    #[error("{}", cycle_text(ring))]
     Cycle {
-        /// The ring; first and last are the same model.
-        path: Vec<String>,
+        /// Each model of the ring; it reads the next, and the last the first.
+        ring: Vec<RingStep>,
     },
     /// A column of a model has a type that lake tables do not hold.
-    #[error("Column `{column}` of model `{model}` has type `{data_type}`: {advice}")]
+    #[error(
+        "{}Column `{column}` of model `{model}` has type `{data_type}`, which other engines cannot \
+         read: {advice}",
+        place_text(origin, *place)
+    )]
     ColumnType {
         /// The model.
         model: String,
+        /// Its file, relative to the project.
+        origin: PathBuf,
+        /// Where the column is selected.
+        place: Option<SqlPlace>,
         /// The column.
         column: String,
         /// Its type.
@@ -45,10 +55,17 @@ pub enum TransformError {
         advice: String,
     },
     /// A column of a model has no usable name.
-    #[error("Column {position} of model `{model}` is called `{column}`: {advice}")]
+    #[error(
+        "{}Column {position} of model `{model}` is called `{column}`: {advice}",
+        place_text(origin, *place)
+    )]
     ColumnName {
         /// The model.
         model: String,
+        /// Its file, relative to the project.
+        origin: PathBuf,
+        /// Where the column is selected.
+        place: Option<SqlPlace>,
         /// The column's position, from one.
         position: usize,
         /// The name the engine gave it.
@@ -58,8 +75,8 @@ pub enum TransformError {
     },
     /// A setting names a column that the model does not have.
     #[error(
-        "`{setting}` names the column `{column}`, which model `{model}` does not have; {}",
-        listed(known)
+        "`{setting}` names the column `{column}`, which model `{model}` does not have: {}",
+        meant(column, known)
     )]
     MissingColumn {
         /// The model.
@@ -70,6 +87,22 @@ pub enum TransformError {
         column: String,
         /// The columns there are.
         known: Vec<String>,
+    },
+    /// A test asks of a column what its type does not have.
+    #[error(
+        "`{setting}` needs a column of {needed}, and `{column}` of model `{model}` is `{data_type}`"
+    )]
+    TestColumn {
+        /// The model.
+        model: String,
+        /// The setting, such as `tests[0].fresh_within.column`.
+        setting: String,
+        /// The column it names.
+        column: String,
+        /// The column's type.
+        data_type: String,
+        /// The types that would do.
+        needed: &'static str,
     },
     /// Rows of a model cannot be told apart by its key.
     #[error(
@@ -96,6 +129,22 @@ pub enum TransformError {
         /// What the engine was doing.
         source: Box<DataFusionError>,
     },
+    /// What does not fit in memory does not fit in the spill folder either.
+    #[error("{what} needs more room on disk than it may have")]
+    SpillSpace {
+        /// The model or query.
+        what: String,
+        /// How much there was.
+        source: Box<DataFusionError>,
+    },
+    /// The spill folder cannot be used.
+    #[error("The folder `{}` of `engine.spill_folder` cannot be used", folder.display())]
+    SpillFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The query failed on the data it met. The engine's own words are left
     /// out, because they quote values.
     #[error("{what} failed while it ran: {reason}")]
@@ -104,6 +153,12 @@ pub enum TransformError {
         what: String,
         /// What kind of thing went wrong.
         reason: &'static str,
+    },
+    /// The engine stopped at a fault of its own.
+    #[error("{what} met a fault of the SQL engine itself")]
+    EngineFault {
+        /// The model or query.
+        what: String,
     },
     /// The engine found no way to run the query.
     #[error("{what} cannot be run")]
@@ -139,6 +194,26 @@ pub enum TransformError {
     },
 }
 
+/// One model of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingStep {
+    /// The model.
+    pub model: String,
+    /// Its file, relative to the project.
+    pub file: PathBuf,
+    /// Where it names the next.
+    pub place: Option<SqlPlace>,
+}
+
+impl RingStep {
+    fn shown(&self) -> String {
+        match self.place {
+            Some(place) => format!("{}:{place}", self.file.display()),
+            None => self.file.display().to_string(),
+        }
+    }
+}
+
 impl TransformError {
     /// What to do next, as one sentence.
     pub fn advice(&self) -> String {
@@ -148,6 +223,7 @@ impl TransformError {
             Self::ColumnType { .. } | Self::ColumnName { .. } => {
                 "Correct the model's `select` list and run `hublake check`".into()
             }
+            Self::TestColumn { .. } => "Name another column, or cast it in the model".into(),
             Self::MissingColumn { .. } => {
                 "Correct the setting, or add the column to the model's `select`".into()
             }
@@ -155,16 +231,30 @@ impl TransformError {
                 "Make the query return one row per key, or choose another `key`".into()
             }
             Self::Memory { .. } => {
-                "Raise `engine.memory_limit`, lower `engine.threads`, or select fewer columns"
+                "Raise `engine.memory_limit`, lower `engine.threads` (each needs a share), or select \
+                 fewer columns"
                     .into()
+            }
+            Self::SpillSpace { .. } => {
+                "Make room in the folder or name a larger one in `engine.spill_folder`, raise \
+                 `engine.spill_limit`, or raise `engine.memory_limit` so that less is spilled"
+                    .into()
+            }
+            Self::SpillFolder { .. } => {
+                "Name a folder that can be written in `engine.spill_folder`".into()
             }
             Self::Execution { .. } => {
                 "Correct the values, or make the query robust (`try_cast`, `nullif`)".into()
             }
+            Self::EngineFault { .. } => {
+                "Raise `engine.memory_limit`, or join by an equality: a join without one is known \
+                 to end so when it does not fit in memory; else please report the query"
+                    .into()
+            }
             Self::Plan { .. } => "Write the query another way".into(),
             Self::Read { .. } => "Check that the files are readable and complete".into(),
             Self::Staging { .. } => {
-                "Make room in the temporary folder, or set `TMPDIR` to another".into()
+                "Make room in the temporary folder, or name another in `engine.spill_folder`".into()
             }
             Self::Lake { source, .. } => source.advice(),
         }
@@ -179,7 +269,49 @@ impl TransformError {
                 | Self::ColumnType { .. }
                 | Self::ColumnName { .. }
                 | Self::MissingColumn { .. }
+                | Self::TestColumn { .. }
+                | Self::SpillFolder { .. }
         )
+    }
+
+    /// The file of SQL that the mistake is in, where it is in one, and the place.
+    pub fn place(&self) -> Option<(&Path, Option<SqlPlace>)> {
+        match self {
+            Self::Sql { origin, place, .. }
+            | Self::ColumnType { origin, place, .. }
+            | Self::ColumnName { origin, place, .. } => Some((origin, *place)),
+            Self::Cycle { ring } => ring.first().map(|step| (step.file.as_path(), step.place)),
+            _ => None,
+        }
+    }
+
+    /// The mistake and its cause in one sentence, without the file and place
+    /// that [`TransformError::place`] gives.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Sql { problem, source, .. } => match source {
+                Some(cause) => format!("{problem}: {}", cause.strip_backtrace()),
+                None => problem.clone(),
+            },
+            Self::ColumnType { origin, place, .. } | Self::ColumnName { origin, place, .. } => {
+                let text = self.to_string();
+                text.strip_prefix(&place_text(origin, *place)).map_or(text.clone(), str::to_owned)
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The setting below the model's that the mistake is about.
+    pub fn setting(&self) -> Option<&str> {
+        match self {
+            Self::MissingColumn { setting, .. } | Self::TestColumn { setting, .. } => Some(setting),
+            _ => None,
+        }
+    }
+
+    /// Whether a name was looked for among columns and not found.
+    pub(super) fn is_unknown_column(&self) -> bool {
+        matches!(self, Self::Sql { problem, source: None, .. } if problem.starts_with(UNKNOWN_COLUMN))
     }
 
     pub(super) fn lake(what: &str, source: LakeError) -> Self {
@@ -190,8 +322,14 @@ impl TransformError {
     pub(super) fn running(what: &str, error: DataFusionError) -> Self {
         let what = what.to_owned();
         match error.find_root() {
+            DataFusionError::ResourcesExhausted(told) if told.contains(SPILL_LIMIT) => {
+                Self::SpillSpace { what, source: Box::new(error) }
+            }
             DataFusionError::ResourcesExhausted(_) => {
                 Self::Memory { what, source: Box::new(error) }
+            }
+            DataFusionError::IoError(told) if is_full(told) => {
+                Self::SpillSpace { what, source: Box::new(error) }
             }
             DataFusionError::ObjectStore(_)
             | DataFusionError::IoError(_)
@@ -213,6 +351,14 @@ impl TransformError {
     }
 }
 
+/// The engine only says in words which of its limits was reached.
+const SPILL_LIMIT: &str = "used disk space during the spilling process";
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 fn reason_of(error: &ArrowError) -> &'static str {
     match error {
         ArrowError::CastError(_) | ArrowError::ParseError(_) => {
@@ -226,11 +372,32 @@ fn reason_of(error: &ArrowError) -> &'static str {
     }
 }
 
-fn sql_text(origin: &Path, line: Option<u64>, problem: &str) -> String {
-    match line {
-        Some(line) => format!("{}:{line}: {problem}", origin.display()),
-        None => format!("{}: {problem}", origin.display()),
+/// How an error about a column that is not there begins.
+pub(super) const UNKNOWN_COLUMN: &str = "Unknown column";
+
+fn sql_text(origin: &Path, place: Option<SqlPlace>, problem: &str) -> String {
+    format!("{}{problem}", place_text(origin, place))
+}
+
+fn place_text(origin: &Path, place: Option<SqlPlace>) -> String {
+    match place {
+        Some(place) => format!("{}:{place}: ", origin.display()),
+        None => format!("{}: ", origin.display()),
     }
+}
+
+/// The ring, and where each of its models names the next.
+fn cycle_text(ring: &[RingStep]) -> String {
+    let path: Vec<_> = ring.iter().chain(ring.first()).map(|step| step.model.as_str()).collect();
+    let places: Vec<_> = ring.iter().map(RingStep::shown).collect();
+    format!("Models read each other in a ring: `{}` ({})", path.join("` -> `"), places.join(", "))
+}
+
+/// The column that was probably meant, and all that there are.
+fn meant(column: &str, known: &[String]) -> String {
+    let near = nearest(column, known.iter().map(String::as_str));
+    let hint = near.map_or(String::new(), |name| format!("did you mean `{name}`? "));
+    format!("{hint}{}", listed(known))
 }
 
 fn key_trouble(nulls: u64, duplicates: u64) -> String {

@@ -51,7 +51,7 @@ impl Models {
             });
             of_models || !self.tables_read(name).is_disjoint(tables)
         };
-        let tables_only = self.in_order().filter(|model| model.is_table());
+        let tables_only = self.in_order().filter(|model| model.is_stored());
         tables_only.map(|model| model.name()).filter(|name| is_fed(name)).collect()
     }
 }

@@ -22,28 +22,34 @@ mod diagnosis;
 mod engine;
 mod error;
 mod lineage;
+mod failures;
+mod incremental;
+mod misfit;
 mod models;
 mod nearest;
 mod normalise;
 mod parameters;
 mod query;
+mod rules;
 mod staging;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, build};
+pub use build::{BuildOptions, BuildReport, ModelReport, ModelStatus, StopReason, build};
 pub use changes::skip_changes;
-pub use check::{CheckOutcome, ModelCheck, check};
+pub use check::{CheckOutcome, KnownTable, ModelCheck, check};
 pub(crate) use config::is_identifier;
 pub use config::{
-    AcceptedValues, EngineConfig, InvalidSetting, Materialization, MemorySize, ModelConfig,
-    ModelExport, ModelTest, Rule, Severity, VarValue, validate_vars,
+    EngineConfig, InvalidSetting, Materialization, MemorySize, ModelConfig, ModelExport, VarValue,
+    validate_vars,
 };
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
-pub use error::TransformError;
+pub use error::{RingStep, TransformError};
 pub use lineage::{changes_of, rebuild_due};
 use models::base_table;
-pub use models::{Model, ModelDefinition, Models};
+pub use models::{Model, ModelDefinition, Models, UnknownModel};
 pub(crate) use nearest::nearest;
+pub use query::SqlPlace;
+pub use rules::{AcceptedValues, FreshWithin, ModelTest, Relationships, RowCount, Rule, Severity};

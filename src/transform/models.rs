@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 
 use super::changes;
-use super::query::{Query, TableRef};
+use super::error::RingStep;
+use super::query::{Query, SqlPlace, TableRef};
 use super::{Materialization, ModelConfig, TransformError};
 use crate::lake::TableName;
 
@@ -47,11 +48,21 @@ impl Model {
         self.query.origin()
     }
 
-    /// The tables of a schema that it names itself, and the line of each.
-    pub(crate) fn tables_of<'a>(&'a self, schema: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+    /// The tables of a schema that it names itself, and the place of each.
+    pub(crate) fn tables_of<'a>(
+        &'a self,
+        schema: &'a str,
+    ) -> impl Iterator<Item = (&'a str, Option<SqlPlace>)> {
         let tables = self.query.tables.iter();
         let tables = tables.filter(move |(table, _)| table.schema.as_deref() == Some(schema));
-        tables.map(|(table, line)| (table.name.as_str(), *line))
+        tables.map(|(table, place)| (table.name.as_str(), *place))
+    }
+
+    /// Where it names another model, or that model's changes.
+    fn place_of(&self, models: &Models, other: &Self) -> Option<SqlPlace> {
+        let mut tables = self.query.tables.iter();
+        let names = |table: &TableRef| models.owner(table).is_some_and(|m| m.name == other.name);
+        tables.find(|(table, _)| names(table)).and_then(|(_, place)| *place)
     }
 
     /// The tables that building it makes, with their columns, given its own.
@@ -65,14 +76,18 @@ impl Model {
         tables
     }
 
-    /// Whether it is kept as a table; else it is computed when read.
-    pub fn is_table(&self) -> bool {
-        self.config.materialize == Materialization::Table
+    /// Whether its rows are stored in the lake; else they are computed when read.
+    pub fn is_stored(&self) -> bool {
+        self.config.materialize != Materialization::View
+    }
+
+    pub(super) fn is_incremental(&self) -> bool {
+        self.config.materialize == Materialization::Incremental
     }
 
     /// Whether its changes are recorded in `<model>_changes`.
     pub(super) fn has_changes(&self) -> bool {
-        self.is_table() && !self.config.key.is_empty()
+        self.is_stored() && !self.config.key.is_empty()
     }
 }
 
@@ -163,6 +178,50 @@ impl Models {
         found
     }
 
+    /// The models that read a model directly.
+    fn children<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Model> {
+        let reads = move |model: &&Model| self.parents(model).any(|parent| parent.name == name);
+        self.models.values().filter(reads)
+    }
+
+    /// A model and every model that reads it, directly or through others.
+    pub fn descendants(&self, name: &str) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&Model> = self.get(name).into_iter().collect();
+        while let Some(model) = open.pop() {
+            if found.insert(model.name()) {
+                open.extend(self.children(model.name()));
+            }
+        }
+        found
+    }
+
+    /// The models that selections as typed by hand mean: `name` alone, `+name`
+    /// with all it reads, `name+` with all that reads it, `+name+` with both.
+    ///
+    /// # Errors
+    /// The first selection that names no model.
+    pub fn select(&self, selections: &[String]) -> Result<BTreeSet<String>, UnknownModel> {
+        let mut selected: BTreeSet<&str> = BTreeSet::new();
+        for selection in selections {
+            let name = selection.strip_prefix('+').unwrap_or(selection);
+            let name = name.strip_suffix('+').unwrap_or(name);
+            let model = self.get(name).ok_or_else(|| self.unknown(name))?;
+            selected.insert(model.name());
+            if selection.starts_with('+') {
+                selected.extend(self.ancestry(name));
+            }
+            if selection.ends_with('+') {
+                selected.extend(self.descendants(name));
+            }
+        }
+        Ok(selected.into_iter().map(str::to_owned).collect())
+    }
+
+    fn unknown(&self, name: &str) -> UnknownModel {
+        UnknownModel { name: name.to_owned(), known: self.names().map(str::to_owned).collect() }
+    }
+
     /// The tables outside the models that a model reads, directly or through
     /// other models: mirror tables, usage sources, system tables.
     pub fn tables_read(&self, name: &str) -> BTreeSet<TableName> {
@@ -179,6 +238,15 @@ impl Models {
     }
 }
 
+/// A name that no model has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownModel {
+    /// The name.
+    pub name: String,
+    /// The models there are.
+    pub known: Vec<String>,
+}
+
 /// The lake's name of a table with a schema.
 pub(super) fn base_table(table: &TableRef) -> Option<TableName> {
     match table.schema.as_deref()? {
@@ -193,7 +261,7 @@ pub(super) fn base_table(table: &TableRef) -> Option<TableName> {
 struct Walk<'a> {
     models: &'a Models,
     done: Vec<String>,
-    path: Vec<&'a str>,
+    path: Vec<&'a Model>,
 }
 
 impl<'a> Walk<'a> {
@@ -201,11 +269,10 @@ impl<'a> Walk<'a> {
         if self.done.contains(&model.name) {
             return Ok(());
         }
-        if let Some(start) = self.path.iter().position(|name| *name == model.name) {
-            let ring = self.path[start..].iter().copied().chain([model.name()]);
-            return Err(TransformError::Cycle { path: ring.map(str::to_owned).collect() });
+        if let Some(start) = self.path.iter().position(|open| open.name == model.name) {
+            return Err(TransformError::Cycle { ring: self.ring(start) });
         }
-        self.path.push(model.name());
+        self.path.push(model);
         let models = self.models;
         for parent in models.parents(model) {
             self.visit(parent)?;
@@ -213,6 +280,18 @@ impl<'a> Walk<'a> {
         self.path.pop();
         self.done.push(model.name.clone());
         Ok(())
+    }
+
+    /// The ring that the models from a place on the path make.
+    fn ring(&self, start: usize) -> Vec<RingStep> {
+        let ring = &self.path[start..];
+        let next = ring.iter().cycle().skip(1);
+        let step = |(model, next): (&&Model, &&Model)| RingStep {
+            model: model.name.clone(),
+            file: model.file().to_owned(),
+            place: model.place_of(self.models, next),
+        };
+        ring.iter().zip(next).map(step).collect()
     }
 }
 
@@ -255,7 +334,33 @@ mod tests {
             ("c", "select 1 where 1 in (select id from b)"),
         ])
         .expect_err("b and c read each other");
-        assert_eq!(errors[0].to_string(), "Models read each other in a ring: `b` -> `c` -> `b`");
+        assert_eq!(
+            errors[0].to_string(),
+            "Models read each other in a ring: `b` -> `c` -> `b` (sql/b.sql:1:30, sql/c.sql:1:37)"
+        );
+    }
+
+    #[test]
+    fn plus_signs_bring_in_what_is_read_and_what_reads() {
+        let models = models(&[
+            ("a", "select 1 as x"),
+            ("b", "select * from a"),
+            ("c", "select * from b"),
+            ("d", "select * from a"),
+        ])
+        .expect("no ring");
+        for (selection, expected) in [
+            ("b", vec!["b"]),
+            ("+b", vec!["a", "b"]),
+            ("b+", vec!["b", "c"]),
+            ("+b+", vec!["a", "b", "c"]),
+            ("a+", vec!["a", "b", "c", "d"]),
+        ] {
+            let selected = models.select(&[selection.to_owned()]).expect(selection);
+            assert_eq!(selected.into_iter().collect::<Vec<_>>(), expected, "{selection}");
+        }
+        let unknown = models.select(&["+e".to_owned()]).expect_err("no such model");
+        assert_eq!(unknown.name, "e");
     }
 
     #[test]
@@ -283,11 +388,12 @@ mod tests {
             ("select\n  1 as a\nfrm x", Some(3), "not valid"),
         ] {
             let errors = models(&[("m", sql)]).expect_err(sql);
-            let TransformError::Sql { origin, line: found, problem, .. } = &errors[0] else {
+            let TransformError::Sql { origin, place, problem, .. } = &errors[0] else {
                 panic!("{sql:?} gave {:?}", errors[0]);
             };
             assert_eq!(origin.to_str(), Some("sql/m.sql"));
-            assert_eq!(*found, line, "{sql:?} gave {problem}");
+            let found = place.map(|place| place.line);
+            assert_eq!(found, line, "{sql:?} gave {problem}");
             assert!(problem.contains(part), "{sql:?} gave {problem}");
         }
     }

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 
-use super::TransformError;
+use super::{Model, TransformError};
 
 /// The widest decimal every engine reads.
 const MAX_DECIMAL_DIGITS: u8 = 38;
@@ -15,16 +15,16 @@ const MAX_DECIMAL_DIGITS: u8 = 38;
 ///
 /// # Errors
 /// A column without a plain name of its own, or of a type no lake table holds.
-pub(super) fn normalised(model: &str, plan: LogicalPlan) -> Result<LogicalPlan, TransformError> {
+pub(super) fn normalised(model: &Model, plan: LogicalPlan) -> Result<LogicalPlan, TransformError> {
     check_names(model, plan.schema())?;
     let columns = projection(model, plan.schema())?;
     LogicalPlanBuilder::from(plan)
         .project(columns)
         .and_then(LogicalPlanBuilder::build)
-        .map_err(|error| TransformError::running(&format!("Model `{model}`"), error))
+        .map_err(|error| TransformError::running(&format!("Model `{}`", model.name()), error))
 }
 
-fn check_names(model: &str, schema: &DFSchema) -> Result<(), TransformError> {
+fn check_names(model: &Model, schema: &DFSchema) -> Result<(), TransformError> {
     for (index, field) in schema.fields().iter().enumerate() {
         let name = field.name();
         let advice = if !is_plain(name) {
@@ -35,7 +35,9 @@ fn check_names(model: &str, schema: &DFSchema) -> Result<(), TransformError> {
             continue;
         };
         return Err(TransformError::ColumnName {
-            model: model.to_owned(),
+            model: model.name().to_owned(),
+            origin: model.file().to_owned(),
+            place: model.query.place_of_output(index, name),
             position: index + 1,
             column: name.clone(),
             advice,
@@ -51,14 +53,17 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn projection(model: &str, schema: &DFSchema) -> Result<Vec<Expr>, TransformError> {
+fn projection(model: &Model, schema: &DFSchema) -> Result<Vec<Expr>, TransformError> {
     schema
         .iter()
-        .map(|(qualifier, field)| {
+        .enumerate()
+        .map(|(index, (qualifier, field))| {
             let column = Expr::from((qualifier, field));
             let wanted =
                 lake_type(field.data_type()).map_err(|advice| TransformError::ColumnType {
-                    model: model.to_owned(),
+                    model: model.name().to_owned(),
+                    origin: model.file().to_owned(),
+                    place: model.query.place_of_output(index, field.name()),
                     column: field.name().clone(),
                     data_type: field.data_type().to_string(),
                     advice: advice.replace("COLUMN", field.name()),

@@ -7,12 +7,13 @@ use chrono::DateTime;
 use super::VarValue;
 use super::config::is_identifier;
 
-/// What a model may ask the run: when it started, and when the model was last
-/// built. Both µs since 1970 UTC.
+/// What a model may ask the run: when it started, and when the run started that
+/// last built the model. Both µs since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunTimes {
     pub(super) run_started_at: i64,
-    /// None when the model has never been built: a null of the right type.
+    /// None when the model has never been built; SQL then reads 1970, so that
+    /// `where at > $last_run_at` takes every row. A null would take none.
     pub(super) last_run_at: Option<i64>,
 }
 
@@ -25,8 +26,8 @@ pub(super) fn literals(
     let mut literals: BTreeMap<String, String> =
         vars.iter().map(|(name, value)| (name.clone(), literal(value))).collect();
     if let Some(times) = times {
-        literals.insert("run_started_at".into(), timestamp(Some(times.run_started_at)));
-        literals.insert("last_run_at".into(), timestamp(times.last_run_at));
+        literals.insert("run_started_at".into(), timestamp(times.run_started_at));
+        literals.insert("last_run_at".into(), timestamp(times.last_run_at.unwrap_or(0)));
     }
     literals
 }
@@ -40,9 +41,9 @@ fn literal(value: &VarValue) -> String {
     }
 }
 
-fn timestamp(micros: Option<i64>) -> String {
-    let text = micros
-        .and_then(DateTime::from_timestamp_micros)
+/// A point in time (µs since 1970 UTC) as a typed literal.
+pub(super) fn timestamp(micros: i64) -> String {
+    let text = DateTime::from_timestamp_micros(micros)
         .map_or("null".into(), |time| quoted(&time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()));
     format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
 }
@@ -80,6 +81,6 @@ mod tests {
         let started =
             "arrow_cast('2023-11-14T22:13:20.000001Z', 'Timestamp(Microsecond, Some(\"UTC\"))')";
         assert_eq!(all["run_started_at"], started);
-        assert!(all["last_run_at"].starts_with("arrow_cast(null"));
+        assert!(all["last_run_at"].starts_with("arrow_cast('1970-01-01T00:00:00.000000Z'"));
     }
 }

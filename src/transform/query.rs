@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, ObjectName, ObjectNamePart, SetExpr, Spanned, TableFactor, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut,
+    self, Expr, ObjectName, ObjectNamePart, SelectItem, SetExpr, Spanned, TableFactor, Value,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::TransformError;
 use super::diagnosis::{planning_error, sql_error};
@@ -37,6 +37,28 @@ impl std::fmt::Display for TableRef {
     }
 }
 
+/// A place in a text of SQL, both counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SqlPlace {
+    /// The line.
+    pub line: u64,
+    /// The column, in characters.
+    pub column: u64,
+}
+
+impl SqlPlace {
+    /// Where a span starts; none for a span of nothing.
+    pub(super) fn of(start: Location) -> Option<Self> {
+        (start.line > 0).then_some(Self { line: start.line, column: start.column })
+    }
+}
+
+impl std::fmt::Display for SqlPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
 /// The SQL schema that models live in; writing it out is allowed.
 pub(super) const MODELS: &str = "models";
 
@@ -45,10 +67,12 @@ pub(super) const MODELS: &str = "models";
 pub(super) struct Query {
     origin: PathBuf,
     statement: Box<ast::Statement>,
-    /// Each table read and the first line that names it.
-    pub(super) tables: BTreeMap<TableRef, u64>,
-    /// Each parameter and the first line that names it.
-    parameters: BTreeMap<String, u64>,
+    /// Each table read and the first place that names it.
+    pub(super) tables: BTreeMap<TableRef, Option<SqlPlace>>,
+    /// Each parameter and the first place that names it.
+    parameters: BTreeMap<String, Option<SqlPlace>>,
+    /// Where the statement starts.
+    start: Option<SqlPlace>,
 }
 
 impl Query {
@@ -56,15 +80,44 @@ impl Query {
     ///
     /// # Errors
     /// Text that is not SQL, anything but one query, and table names of more
-    /// than two parts; all with file and line.
+    /// than two parts; all with file and place.
     pub(super) fn parse(origin: &Path, text: &str) -> Result<Self, TransformError> {
-        let statement = single_statement(origin, text)?;
+        let (statement, start) = single_statement(origin, text)?;
         let mut found = Found::default();
         if let ControlFlow::Break(refused) = statement.visit(&mut found) {
-            return Err(sql_error(origin, refused.line, refused.problem));
+            return Err(sql_error(origin, refused.place, refused.problem));
         }
         let Found { tables, parameters, .. } = found;
-        Ok(Self { origin: origin.to_owned(), statement, tables, parameters })
+        Ok(Self { origin: origin.to_owned(), statement, tables, parameters, start })
+    }
+
+    /// Where the statement starts: the place of a mistake that has no better.
+    pub(super) fn start(&self) -> Option<SqlPlace> {
+        self.start
+    }
+
+    /// Where a column of the result is selected: its place among the columns,
+    /// and its name.
+    pub(super) fn place_of_output(&self, index: usize, name: &str) -> Option<SqlPlace> {
+        let mut search = OutputSearch { name, found: None };
+        if let ast::Statement::Query(query) = self.statement.as_ref() {
+            let top = first_select(&query.body).map_or(&[][..], |select| &select.projection);
+            let stars = top.iter().any(|item| output_name(item).is_none());
+            if !stars && let Some(item) = top.get(index) {
+                return item_place(item).or(self.start);
+            }
+        }
+        let _: ControlFlow<()> = self.statement.visit(&mut search);
+        search.found.or(self.start)
+    }
+
+    /// Where a function is called first.
+    pub(super) fn place_of_call(&self, function: &str) -> Option<SqlPlace> {
+        let mut search = CallSearch { function };
+        match self.statement.visit(&mut search) {
+            ControlFlow::Break(place) => place,
+            ControlFlow::Continue(()) => None,
+        }
     }
 
     /// The file it came from.
@@ -82,9 +135,9 @@ impl Query {
         values: &BTreeMap<String, String>,
     ) -> Result<Statement, TransformError> {
         let mut literals = BTreeMap::new();
-        for (name, line) in &self.parameters {
+        for (name, place) in &self.parameters {
             let text =
-                values.get(name).ok_or_else(|| self.unknown_parameter(name, *line, values))?;
+                values.get(name).ok_or_else(|| self.unknown_parameter(name, *place, values))?;
             literals.insert(format!("${name}"), self.literal(text)?);
         }
         let mut statement = self.statement.clone();
@@ -104,32 +157,35 @@ impl Query {
     fn unknown_parameter(
         &self,
         name: &str,
-        line: u64,
+        place: Option<SqlPlace>,
         values: &BTreeMap<String, String>,
     ) -> TransformError {
         let advice = match nearest(name, values.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `${meant}`?"),
             None => listed(&values.keys().map(|known| format!("${known}")).collect::<Vec<_>>()),
         };
-        sql_error(&self.origin, Some(line), format!("Unknown parameter `${name}`: {advice}"))
+        sql_error(&self.origin, place, format!("Unknown parameter `${name}`: {advice}"))
     }
 }
 
-fn single_statement(origin: &Path, text: &str) -> Result<Box<ast::Statement>, TransformError> {
+fn single_statement(
+    origin: &Path,
+    text: &str,
+) -> Result<(Box<ast::Statement>, Option<SqlPlace>), TransformError> {
     let mut statements = parse(text).map_err(|error| planning_error(origin, error))?;
-    let lines = statement_lines(text);
-    if let Some(line) = lines.get(1) {
+    let starts = statement_starts(text);
+    if let Some(place) = starts.get(1) {
         let problem = "A model is one `select`: a second statement starts here";
-        return Err(sql_error(origin, Some(*line), problem));
+        return Err(sql_error(origin, *place, problem));
     }
-    let line = lines.first().copied();
+    let start = starts.first().copied().flatten();
     match statements.pop_front() {
         Some(Statement::Statement(statement)) if matches!(*statement, ast::Statement::Query(_)) => {
-            Ok(statement)
+            Ok((statement, start))
         }
         Some(_) => {
             let problem = "Only a `select` is allowed here: models read tables and change nothing";
-            Err(sql_error(origin, line, problem))
+            Err(sql_error(origin, start, problem))
         }
         None => Err(sql_error(origin, None, "There is no `select` in this file")),
     }
@@ -139,43 +195,43 @@ fn parse(text: &str) -> Result<VecDeque<Statement>, DataFusionError> {
     DFParserBuilder::new(text).build()?.parse_statements()
 }
 
-/// The line on which each statement of a text starts.
-fn statement_lines(text: &str) -> Vec<u64> {
+/// Where each statement of a text starts.
+fn statement_starts(text: &str) -> Vec<Option<SqlPlace>> {
     let tokens =
         Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().unwrap_or_default();
-    let mut lines = Vec::new();
+    let mut starts = Vec::new();
     let mut between = true;
     for token in tokens {
         match token.token {
             Token::SemiColon => between = true,
             Token::Whitespace(_) | Token::EOF => {}
             _ if between => {
-                lines.push(token.span.start.line);
+                starts.push(SqlPlace::of(token.span.start));
                 between = false;
             }
             _ => {}
         }
     }
-    lines
+    starts
 }
 
 /// What a walk over the statement has found.
 #[derive(Default)]
 struct Found {
-    tables: BTreeMap<TableRef, u64>,
-    parameters: BTreeMap<String, u64>,
+    tables: BTreeMap<TableRef, Option<SqlPlace>>,
+    parameters: BTreeMap<String, Option<SqlPlace>>,
     /// Names bound by `with` around the place being visited.
     scope: Vec<String>,
 }
 
 struct Refused {
-    line: Option<u64>,
+    place: Option<SqlPlace>,
     problem: String,
 }
 
 impl Found {
     fn table(&mut self, name: &ObjectName) -> ControlFlow<Refused> {
-        let line = name.span().start.line;
+        let place = SqlPlace::of(name.span().start);
         let parts: Option<Vec<String>> = name.0.iter().map(identifier).collect();
         let table = match parts.as_deref() {
             Some([name]) if self.scope.contains(name) => return ControlFlow::Continue(()),
@@ -187,10 +243,10 @@ impl Found {
             _ => {
                 let problem =
                     format!("`{name}` is no table: write a model's name, or `schema.table`");
-                return ControlFlow::Break(Refused { line: Some(line), problem });
+                return ControlFlow::Break(Refused { place, problem });
             }
         };
-        self.tables.entry(table).or_insert(line);
+        self.tables.entry(table).or_insert(place);
         ControlFlow::Continue(())
     }
 }
@@ -212,7 +268,7 @@ impl Visitor for Found {
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Refused> {
         if !reads_only(&query.body) {
             let problem = "Only `select` is allowed inside a query".to_owned();
-            return ControlFlow::Break(Refused { line: None, problem });
+            return ControlFlow::Break(Refused { place: None, problem });
         }
         let Some(with) = &query.with else { return ControlFlow::Continue(()) };
         for table in &with.cte_tables {
@@ -244,9 +300,77 @@ impl Visitor for Found {
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<Refused> {
         if let Value::Placeholder(name) = &value.value {
             let name = name.trim_start_matches('$').to_owned();
-            self.parameters.entry(name).or_insert(value.span.start.line);
+            self.parameters.entry(name).or_insert(SqlPlace::of(value.span.start));
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The `select` whose columns a query has the names of.
+fn first_select(body: &SetExpr) -> Option<&ast::Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
+}
+
+/// The name of a selected column, empty where it has none; none for a star.
+fn output_name(item: &SelectItem) -> Option<&str> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(&ident.value),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+            parts.last().map(|ident| ident.value.as_str())
+        }
+        SelectItem::UnnamedExpr(_) => Some(""),
+        _ => None,
+    }
+}
+
+/// Where a selected column stands; some expressions know no place of their own.
+fn item_place(item: &SelectItem) -> Option<SqlPlace> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => SqlPlace::of(alias.span.start),
+        item => SqlPlace::of(item.span().start),
+    }
+}
+
+/// Looks for the last `select` that has a column of some name.
+struct OutputSearch<'a> {
+    name: &'a str,
+    found: Option<SqlPlace>,
+}
+
+impl Visitor for OutputSearch<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        let items = first_select(&query.body).map_or(&[][..], |select| &select.projection);
+        let named = |item: &&SelectItem| {
+            output_name(item).is_some_and(|name| name.eq_ignore_ascii_case(self.name))
+        };
+        self.found = items.iter().find(named).and_then(item_place).or(self.found);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Looks for the first call of a function.
+struct CallSearch<'a> {
+    function: &'a str,
+}
+
+impl Visitor for CallSearch<'_> {
+    type Break = Option<SqlPlace>;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Option<SqlPlace>> {
+        match expr {
+            Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case(self.function) => {
+                ControlFlow::Break(SqlPlace::of(call.name.span().start))
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A model that is a table: computed, compared with its last version, and
 //! only the differences stored.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,6 +13,7 @@ use datafusion::logical_expr::{Expr, SortExpr, ident, lit, try_cast};
 use datafusion::physical_plan::EmptyRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
+use futures::FutureExt;
 
 use super::catalog::Catalog;
 use super::changes::{APPLIED, Stamp, spec, stream};
@@ -26,11 +28,11 @@ use crate::lake::{Changes, Cursor, FieldChange, Lake, LakeError, Table, TableNam
 
 /// Past this many changed rows, and past half of the table, writing the table
 /// anew is cheaper than merging into it.
-const REPLACE_PAST_ROWS: u64 = 100_000;
+pub(super) const REPLACE_PAST_ROWS: u64 = 100_000;
 
 /// Up to this many changed rows are kept in memory until they are recorded;
 /// more are found again by comparing the two versions.
-const RECORDED_FROM_MEMORY: u64 = 20_000;
+pub(super) const RECORDED_FROM_MEMORY: u64 = 20_000;
 
 /// A sort that has spilled holds two batches of every file that it merges:
 /// short ones let wide rows fit in the memory limit.
@@ -50,7 +52,7 @@ impl TableOutcome {
         self.inserted + self.updated + self.deleted
     }
 
-    fn count(&mut self, diff: &Diff) {
+    pub(super) fn count(&mut self, diff: &Diff) {
         self.inserted += diff.inserted.num_rows() as u64;
         self.updated += diff.after.num_rows() as u64;
         self.deleted += diff.deleted.num_rows() as u64;
@@ -77,11 +79,13 @@ impl TableBuild<'_> {
         let stored = self.lake.table(&self.name()).await.map_err(|error| self.lake_error(error))?;
         let schema = all_columns(&computed, stored.as_ref());
         let order = self.order(&schema);
-        let staged = self.stage(rows, &schema, &order).await?;
+        let staged = Arc::new(self.stage(rows, &schema, &order).await?);
         let mut table = self.open(&computed, stored).await?;
         let (before, restored) = (table.version(), rebuild_done(&table));
         let has_key = !self.model.config.key.is_empty();
-        let (outcome, differences) = if has_key {
+        let (outcome, differences) = if has_key && self.adds() && restored.is_none() {
+            self.add(&mut table, &staged, &schema).await?
+        } else if has_key {
             self.store_changes(&mut table, &staged, &schema).await?
         } else {
             (self.store_whole(&mut table, &staged, &schema, &order).await?, None)
@@ -103,15 +107,20 @@ impl TableBuild<'_> {
         Ok(outcome)
     }
 
+    /// Whether the computed rows come on top of those that are stored.
+    fn adds(&self) -> bool {
+        self.model.is_incremental() && !self.options.full
+    }
+
     fn name(&self) -> TableName {
         TableName::model(self.model.name())
     }
 
-    fn lake_error(&self, error: LakeError) -> TransformError {
+    pub(super) fn lake_error(&self, error: LakeError) -> TransformError {
         TransformError::lake(self.model.name(), error)
     }
 
-    fn running(&self, error: DataFusionError) -> TransformError {
+    pub(super) fn running(&self, error: DataFusionError) -> TransformError {
         TransformError::running(&named(self.model.name()), error)
     }
 
@@ -150,9 +159,16 @@ impl TableBuild<'_> {
     }
 
     async fn write(&self, sorted: DataFrame) -> Result<Staged, TransformError> {
-        let rows = sorted.execute_stream().await.map_err(|error| self.running(error))?;
-        let runtime = self.catalog.context.runtime_env();
-        Staged::write(self.model.name(), rows, &self.model.config.key, &runtime).await
+        let write = async {
+            let rows = sorted.execute_stream().await.map_err(|error| self.running(error))?;
+            let runtime = self.catalog.context.runtime_env();
+            Staged::write(self.model.name(), rows, &self.model.config.key, &runtime).await
+        };
+        // Nothing is stored yet, so a panic in the engine leaves nothing half done, and the other
+        // models go on.
+        let written = AssertUnwindSafe(write).catch_unwind().await;
+        let what = named(self.model.name());
+        written.unwrap_or(Err(TransformError::EngineFault { what }))
     }
 
     /// The stored table with room for every column, made if it is missing.
@@ -177,7 +193,7 @@ impl TableBuild<'_> {
     }
 
     /// The rows of a version of the table, as the comparison wants them.
-    async fn stored_rows(
+    pub(super) async fn stored_rows(
         &self,
         table: &Table,
         schema: &SchemaRef,
@@ -198,9 +214,10 @@ impl TableBuild<'_> {
         schema: &SchemaRef,
     ) -> Result<(TableOutcome, Option<Vec<Diff>>), TransformError> {
         let mut outcome = TableOutcome { rows: staged.rows, ..TableOutcome::default() };
+        let cursors = if self.model.is_incremental() { vec![self.built(table)] } else { vec![] };
         if table.row_count() == 0 {
             outcome.inserted = staged.rows;
-            let added = table.append_stream(staged.stream()?, &[]).await;
+            let added = table.append_stream(staged.stream()?, &cursors).await;
             return added.map(|_| (outcome, None)).map_err(|error| self.lake_error(error));
         }
         let mut kept = Some(Vec::new());
@@ -224,10 +241,10 @@ impl TableBuild<'_> {
             }
         }
         if merging {
-            merge.commit(&[]).await.map_err(|error| self.lake_error(error))?;
+            merge.commit(&cursors).await.map_err(|error| self.lake_error(error))?;
         } else {
             drop(merge);
-            let replaced = table.replace(staged.stream()?, &[]).await;
+            let replaced = table.replace(staged.stream()?, &cursors).await;
             replaced.map_err(|error| self.lake_error(error))?;
         }
         Ok((outcome, kept))
@@ -297,8 +314,8 @@ impl TableBuild<'_> {
             .replace(&TableRef { schema: None, name: spec.name.name().to_owned() }, provider)
     }
 
-    /// What happened to the table after a version, now that its rows are the
-    /// staged ones; none when that version can no longer be read.
+    /// What happened to the table after a version; none when that version can no
+    /// longer be read.
     async fn changes_since(
         &self,
         table: &Table,
@@ -307,6 +324,9 @@ impl TableBuild<'_> {
         known: Option<KnownChanges>,
     ) -> Result<Option<SendableRecordBatchStream>, TransformError> {
         let (key, schema) = (&self.model.config.key, &staged.schema);
+        let whole = || async {
+            if self.adds() { self.stored_rows(table, schema, key).await } else { staged.stream() }
+        };
         let stamp = Stamp {
             run_id: self.options.run_id.clone(),
             changed_at: self.options.run_started_at,
@@ -322,7 +342,7 @@ impl TableBuild<'_> {
                 let Some(old) = self.rows_at(table, applied, schema).await? else {
                     return Ok(None);
                 };
-                let comparison = Comparison::new(old, staged.stream()?, key)
+                let comparison = Comparison::new(old, whole().await?, key)
                     .map_err(|error| self.running(error))?;
                 stream(comparison.into_stream(), schema, key, stamp)
             }
@@ -373,7 +393,7 @@ struct KnownChanges {
 }
 
 /// The differences as the lake merges them.
-fn merge_part(diff: &Diff, key: &[String]) -> Result<Changes, TransformError> {
+pub(super) fn merge_part(diff: &Diff, key: &[String]) -> Result<Changes, TransformError> {
     let deletes = (diff.deleted.num_rows() > 0).then(|| key_columns(&diff.deleted, key));
     Ok(Changes {
         rows: vec![diff.inserted.clone(), diff.after.clone()],
@@ -393,7 +413,7 @@ fn key_columns(rows: &RecordBatch, key: &[String]) -> Result<RecordBatch, Transf
 
 /// Rows with exactly the columns of a schema, in order; a column that is not
 /// there is null.
-fn sorted(
+pub(super) fn sorted(
     rows: DataFrame,
     schema: &SchemaRef,
     order: &[String],
@@ -412,7 +432,7 @@ fn sorted(
     }))
 }
 
-fn with_spilling_joins(rows: DataFrame) -> DataFrame {
+pub(super) fn with_spilling_joins(rows: DataFrame) -> DataFrame {
     with_options(rows, |options| options.optimizer.prefer_hash_join = false)
 }
 
@@ -464,6 +484,7 @@ fn retyped(stored: &SchemaRef, computed: &SchemaRef) -> Vec<FieldChange> {
 
 /// Makes sure that every column which settings name is there.
 pub(super) fn check_columns(model: &Model, schema: &Schema) -> Result<(), TransformError> {
+    super::data_tests::check_types(model, schema)?;
     let settings = model.config.column_settings();
     let missing = settings.into_iter().find(|(_, column)| schema.index_of(column).is_err());
     let Some((setting, column)) = missing else { return Ok(()) };

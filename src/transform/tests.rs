@@ -140,21 +140,27 @@ async fn parameters_are_typed_before_planning() {
         frame.schema().fields().iter().map(|field| field.data_type().clone()).collect();
     assert_eq!(types, [utc.clone(), utc, DataType::Utf8, DataType::Int64]);
     let shown = shown(&catalog, "select * from m").await;
-    assert!(shown.contains("| 2026-03-10T12:00:00Z |      | it's     | 3    |"), "{shown}");
+    assert!(
+        shown.contains("| 2026-03-10T12:00:00Z | 1970-01-01T00:00:00Z | it's     | 3    |"),
+        "{shown}"
+    );
 }
 
-fn people() -> BTreeMap<TableName, SchemaRef> {
+fn people() -> BTreeMap<TableName, KnownTable> {
     let fields = vec![
         Field::new("id", DataType::Int64, true),
         Field::new("email", DataType::Utf8, true),
         Field::new("lifecyclestage", DataType::Utf8, true),
+        Field::new("born", DataType::Date32, true),
+        Field::new("member", DataType::Boolean, true),
     ];
-    BTreeMap::from([(TableName::hubspot("contacts"), Arc::new(Schema::new(fields)) as SchemaRef)])
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    BTreeMap::from([(TableName::hubspot("contacts"), KnownTable::sure(schema))])
 }
 
 async fn outcome(sql: &str) -> CheckOutcome {
     let models = models(&[("m", sql)]);
-    let checks = check(&EngineConfig::default(), &models, &vars(), people()).await;
+    let checks = check(&EngineConfig::default(), &models, &vars(), &people()).await;
     checks.expect("an engine").remove(0).outcome
 }
 
@@ -181,14 +187,121 @@ async fn sql_mistakes_say_line_and_the_names_that_are_right() {
         ),
     ] {
         let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
-        let TransformError::Sql { line: found, .. } = &error else { panic!("{sql}: {error:?}") };
+        let TransformError::Sql { place, .. } = &error else { panic!("{sql}: {error:?}") };
         if line.is_some() {
-            assert_eq!(*found, line, "{sql}: {error}");
+            assert_eq!(place.map(|place| place.line), line, "{sql}: {error}");
         }
         for part in parts {
             assert!(error.to_string().contains(part), "{sql}: {error}");
         }
     }
+}
+
+/// Types that do not go together, which the engine itself gives no place for.
+#[tokio::test]
+async fn a_type_clash_says_where_it_is() {
+    for (sql, place) in [
+        ("select id\nfrom hubspot.contacts\nwhere id > 0\n  and member = born", "4:7"),
+        ("select id from hubspot.contacts\nwhere born in (true)", "2:7"),
+        ("select id,\n  sum(member) as n\nfrom hubspot.contacts group by id", "2:"),
+        ("select id,\n  born + member as n\nfrom hubspot.contacts", "2:3"),
+        (
+            "select id from (\n  select id, born - 'x' * member as n\n  from hubspot.contacts) as t",
+            "2:",
+        ),
+        ("select id,\n  lowr(email) as e\nfrom hubspot.contacts", "2:3"),
+        ("select id,\n  date_trunc(born) as e\nfrom hubspot.contacts", "2:"),
+        (
+            "select a.id\nfrom hubspot.contacts as a\njoin hubspot.contacts as b\n  on a.born = b.member",
+            "4:6",
+        ),
+        (
+            "with t as (select id from hubspot.contacts)\nselect id from t\nwhere case when id then 1 end = born",
+            "3:",
+        ),
+    ] {
+        let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("sql/m.sql:{place}")), "{sql}: {told}: {}", error.told());
+    }
+}
+
+#[tokio::test]
+async fn columns_that_cannot_be_stored_say_where_they_are_selected() {
+    for (sql, place) in [
+        ("select id,\n  null as nothing\nfrom hubspot.contacts", "2:11"),
+        (
+            "with t as (\n  select id, now() - now() as span from hubspot.contacts\n)\nselect * from t",
+            "2:31",
+        ),
+        ("select id,\n  id + 1\nfrom hubspot.contacts", "2:3"),
+    ] {
+        let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("sql/m.sql:{place}: Column")), "{sql}: {told}");
+        assert!(error.told().starts_with("Column"), "{}", error.told());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_for_sure_is_no_mistake_yet() {
+    let assumed = |names_are_sure, types_are_sure| {
+        let known = people()
+            .into_iter()
+            .map(|(name, table)| (name, KnownTable { names_are_sure, types_are_sure, ..table }));
+        known.collect::<BTreeMap<_, _>>()
+    };
+    let models = models(&[
+        ("a", "select seats from hubspot.contacts"),
+        ("b", "select seats from a"),
+        ("c", "select id from hubspot.contacts where born = member"),
+        ("d", "select null as nothing from hubspot.contacts"),
+    ]);
+    let config = EngineConfig::default();
+    for (names, types, expected) in [
+        (true, true, ["wrong", "behind", "wrong", "wrong"]),
+        (false, true, ["unsure", "behind", "wrong", "wrong"]),
+        (true, false, ["wrong", "behind", "unsure", "wrong"]),
+    ] {
+        let checks = check(&config, &models, &vars(), &assumed(names, types)).await;
+        let found = checks.expect("an engine").into_iter().map(|check| match check.outcome {
+            CheckOutcome::Wrong(_) => "wrong",
+            CheckOutcome::Unsure(_) => "unsure",
+            CheckOutcome::Behind { .. } => "behind",
+            CheckOutcome::Sound { .. } | CheckOutcome::Waiting { .. } => "other",
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{names} {types}");
+    }
+}
+
+#[tokio::test]
+async fn tests_are_planned_as_models_are() {
+    let mut definitions =
+        definitions(&[("m", "select id, email from hubspot.contacts"), ("o", "select 1 as id")]);
+    let to = |column: &str| {
+        Rule::Relationships(Relationships {
+            column: "id".into(),
+            to: "o".into(),
+            to_column: Some(column.into()),
+        })
+    };
+    let sql = |text: &str| Rule::Sql { file: None, text: text.into() };
+    definitions[0].config.tests = [
+        to("id"),
+        to("idd"),
+        sql("select id from m where emial is null"),
+        sql("delete from m"),
+        sql("select id from m join usage.later using (id)"),
+    ]
+    .map(ModelTest::error)
+    .into();
+    let models = Arc::new(Models::parse(definitions).expect("sound models"));
+    let checks = check(&EngineConfig::default(), &models, &vars(), &people()).await;
+    let tests = &checks.expect("an engine")[0].tests;
+    let wrong: Vec<_> = tests.iter().map(|(position, error)| (*position, error.told())).collect();
+    assert_eq!(wrong.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(wrong[0].1.contains("did you mean"), "{wrong:?}");
+    assert!(wrong[1].1.contains("did you mean `email`"), "{wrong:?}");
 }
 
 #[tokio::test]
@@ -218,7 +331,7 @@ async fn a_model_over_a_table_nobody_knows_waits() {
         ("c", "select id from hubspot.contacts"),
     ]);
     let checks =
-        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+        check(&EngineConfig::default(), &models, &vars(), &people()).await.expect("an engine");
     let waiting = |check: &ModelCheck| match &check.outcome {
         CheckOutcome::Waiting { tables } => tables.clone(),
         _ => Vec::new(),
@@ -235,9 +348,9 @@ async fn settings_that_name_no_column_are_found_by_check() {
     definitions[0].config.materialize = Materialization::Table;
     let models = Arc::new(Models::parse(definitions).expect("a sound model"));
     let checks =
-        check(&EngineConfig::default(), &models, &vars(), people()).await.expect("an engine");
+        check(&EngineConfig::default(), &models, &vars(), &people()).await.expect("an engine");
     let CheckOutcome::Wrong(error) = &checks[0].outcome else { panic!("{checks:?}") };
-    assert!(error.to_string().contains("`key` names the column `contact_id`"), "{error}");
+    assert!(error.to_string().contains("`key[0]` names the column `contact_id`"), "{error}");
 }
 
 #[tokio::test]

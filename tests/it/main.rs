@@ -3,6 +3,7 @@
 
 mod all_objects;
 mod bad_input;
+mod check;
 mod emulator;
 mod extract;
 mod faults;
@@ -10,6 +11,7 @@ mod hanging;
 mod kills;
 mod load;
 mod main_job;
+mod models;
 mod openapi;
 mod privacy;
 mod recorded;

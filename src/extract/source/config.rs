@@ -128,6 +128,11 @@ fn invalid(path: impl Into<String>, problem: impl Into<String>) -> InvalidSource
 }
 
 impl SourceConfig {
+    /// The path or URL that is read; none unless exactly one is given.
+    pub fn address(&self) -> Option<&str> {
+        self.location().map(|(_, place)| place)
+    }
+
     /// The format and where the files are; none unless exactly one is given.
     pub(super) fn location(&self) -> Option<(Format, &str)> {
         match (&self.parquet, &self.csv, &self.ndjson) {

@@ -165,7 +165,7 @@ async fn purge_one(
 
 /// Whether a model of the project makes this table.
 fn is_made(engine: &Engine, table: &TableName) -> bool {
-    let mut tables = engine.models().in_order().filter(|model| model.is_table());
+    let mut tables = engine.models().in_order().filter(|model| model.is_stored());
     tables.any(|model| {
         *table == TableName::model(model.name()) || *table == transform::changes_of(model.name())
     })

@@ -8,7 +8,7 @@ use super::file::{SettingsFile, whole};
 use super::project::Sections;
 use super::yaml::KeyPath;
 use crate::objects::ObjectType;
-use crate::transform::{Models, is_identifier, nearest, validate_vars};
+use crate::transform::{Models, Rule, is_identifier, nearest, validate_vars};
 
 /// Tables that every extract fills, or that are filled where a model reads
 /// them, besides the mirrors of the objects extracted.
@@ -253,28 +253,72 @@ fn properties_owned_twice(sections: &Sections) -> Vec<Problem> {
 
 /// Whether the tables that models name can exist at all.
 pub(super) fn check_tables(sections: &Sections, models: &Models) -> Vec<Problem> {
-    let sources: BTreeSet<String> = sections.config.sources.keys().cloned().collect();
-    let mirror = mirror_tables(sections);
+    let tables = Tables {
+        sections,
+        models,
+        sources: sections.config.sources.keys().cloned().collect(),
+        mirror: mirror_tables(sections),
+    };
     let mut problems = Vec::new();
     for model in models.in_order() {
-        for (schema, known, advice) in [
-            ("usage", &sources, "define it under `sources` in `hublake.yml`"),
-            ("hubspot", &mirror, "ask for it under `extract` in a pipeline"),
-        ] {
-            for (table, line) in model.tables_of(schema) {
-                if known.contains(table) || (schema == "hubspot" && may_be_custom(sections, table))
-                {
-                    continue;
+        for schema in ["usage", "hubspot"] {
+            for (table, place) in model.tables_of(schema) {
+                if let Some(reason) = tables.unknown(Some(schema), table) {
+                    let place = place.and_then(super::project::place_in);
+                    problems.push(Problem { place, ..whole(model.file(), reason) });
                 }
-                let hint = nearest(table, known.iter().map(String::as_str))
-                    .map_or(String::new(), |meant| {
-                        format!("did you mean `{schema}.{meant}`? Else ")
-                    });
-                let reason = format!("Unknown table `{schema}.{table}`: {hint}{advice}");
-                let place = usize::try_from(line).ok().map(|line| super::Place { line, column: 1 });
-                problems.push(Problem { place, ..whole(model.file(), reason) });
+            }
+        }
+    }
+    for (pipeline, file) in &sections.pipelines {
+        for (name, model) in &pipeline.models {
+            for (position, test) in model.tests.iter().enumerate() {
+                let Rule::Relationships(rule) = &test.rule else { continue };
+                let (schema, table) = match rule.to.split_once('.') {
+                    Some((schema, table)) => (Some(schema), table),
+                    None => (None, rule.to.as_str()),
+                };
+                if let Some(reason) = tables.unknown(schema, table) {
+                    let path = format!("tests[{position}].relationships.to");
+                    problems.push(below(file, &["models", name], &path, reason));
+                }
             }
         }
     }
     problems
+}
+
+/// The tables there can be.
+struct Tables<'a> {
+    sections: &'a Sections,
+    models: &'a Models,
+    sources: BTreeSet<String>,
+    mirror: BTreeSet<String>,
+}
+
+impl Tables<'_> {
+    /// Why a table cannot exist; none where it can.
+    fn unknown(&self, schema: Option<&str>, table: &str) -> Option<String> {
+        let (known, advice): (BTreeSet<&str>, _) = match schema {
+            Some("usage") => (names(&self.sources), "define it under `sources` in `hublake.yml`"),
+            Some("hubspot") if may_be_custom(self.sections, table) => return None,
+            Some("hubspot") => (names(&self.mirror), "ask for it under `extract` in a pipeline"),
+            Some(_) => return None,
+            None => (self.models.names().collect(), "add a file of that name to `sql`"),
+        };
+        if known.contains(table) {
+            return None;
+        }
+        let full = |table: &str| match schema {
+            Some(schema) => format!("{schema}.{table}"),
+            None => table.to_owned(),
+        };
+        let hint = nearest(table, known.iter().copied())
+            .map_or(String::new(), |meant| format!("did you mean `{}`? Else ", full(meant)));
+        Some(format!("Unknown table `{}`: {hint}{advice}", full(table)))
+    }
+}
+
+fn names(set: &BTreeSet<String>) -> BTreeSet<&str> {
+    set.iter().map(String::as_str).collect()
 }

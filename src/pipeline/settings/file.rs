@@ -11,6 +11,7 @@ use super::expand::{Lookup, expand};
 use super::yaml::{KeyPath, Node, Place};
 
 /// A file whose YAML is in order.
+#[derive(Clone, Debug)]
 pub(super) struct SettingsFile {
     /// Relative to the project.
     path: PathBuf,

@@ -19,5 +19,6 @@ mod yaml;
 pub use config::{HublakeConfig, PipelineConfig, pipeline_schema, project_schema};
 pub use error::{Problem, SettingsError};
 pub use project::Project;
+pub(super) use project::sql_problem;
 pub use schedule::ScheduleConfig;
 pub use yaml::Place;

@@ -10,8 +10,8 @@ use super::config::{HublakeConfig, PipelineConfig};
 use super::error::{Problem, SettingsError};
 use super::expand::Lookup;
 use super::file::{SettingsFile, whole};
-use super::yaml::KeyPath;
-use crate::transform::{ModelConfig, ModelDefinition, Models, Rule, TransformError};
+use super::yaml::{KeyPath, Place};
+use crate::transform::{ModelConfig, ModelDefinition, Models, Rule, SqlPlace, TransformError};
 
 /// The file that makes a folder a project.
 const PROJECT_FILE: &str = "hublake.yml";
@@ -35,6 +35,8 @@ pub struct Project {
     pub models: BTreeMap<String, ModelDefinition>,
     /// The same models parsed and in order.
     pub graph: Arc<Models>,
+    /// The pipelines' files, by pipeline, which know where settings stand.
+    files: BTreeMap<String, SettingsFile>,
 }
 
 /// Settings that have been read, with the files that know their lines.
@@ -66,10 +68,13 @@ impl Project {
                 Ok(graph) => {
                     problems.extend(super::check::check_tables(&sections, &graph));
                     finished(problems)?;
-                    let pipelines =
-                        sections.pipelines.into_iter().map(|(config, _)| config).collect();
                     let (dir, config) = (dir.to_owned(), sections.config);
-                    Ok(Self { dir, config, pipelines, models, graph: Arc::new(graph) })
+                    let named = |(config, file): (PipelineConfig, SettingsFile)| {
+                        let name = config.name.clone();
+                        (config, (name, file))
+                    };
+                    let (pipelines, files) = sections.pipelines.into_iter().map(named).unzip();
+                    Ok(Self { dir, config, pipelines, models, graph: Arc::new(graph), files })
                 }
                 Err(errors) => {
                     problems.extend(errors.iter().map(sql_problem));
@@ -84,6 +89,22 @@ impl Project {
         })
     }
 
+    /// A problem with a setting of a pipeline: a section by its keys, and the
+    /// rest of the way as `properties.jobtitle.from`.
+    pub fn problem(
+        &self,
+        pipeline: &PipelineConfig,
+        section: &[&str],
+        path: &str,
+        reason: impl Into<String>,
+    ) -> Problem {
+        let path = KeyPath::keys(section.iter().copied()).join(path);
+        match self.files.get(&pipeline.name) {
+            Some(file) => file.problem(&path, reason),
+            None => Problem { key: path.to_string(), ..whole(Path::new(PIPELINES), reason) },
+        }
+    }
+
     /// The pipeline of this name.
     pub fn pipeline(&self, name: &str) -> Option<&PipelineConfig> {
         self.pipelines.iter().find(|pipeline| pipeline.name == name)
@@ -95,20 +116,15 @@ fn finished(problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
 }
 
 /// A mistake in a model's text as one in the settings.
-pub(super) fn sql_problem(error: &TransformError) -> Problem {
-    match error {
-        TransformError::Sql { origin, line, problem, source } => {
-            let cause = source
-                .as_ref()
-                .map_or(String::new(), |cause| format!(": {}", cause.strip_backtrace()));
-            let line = line.and_then(|line| usize::try_from(line).ok());
-            Problem {
-                place: line.map(|line| super::Place { line, column: 1 }),
-                ..whole(origin, format!("{problem}{cause}"))
-            }
-        }
-        other => whole(Path::new(MODELS), other.to_string()),
-    }
+pub(in crate::pipeline) fn sql_problem(error: &TransformError) -> Problem {
+    let (file, place) = error.place().unwrap_or((Path::new(MODELS), None));
+    Problem { place: place.and_then(place_in), ..whole(file, error.told()) }
+}
+
+/// A place in SQL as one in a file.
+pub(super) fn place_in(place: SqlPlace) -> Option<Place> {
+    let (line, column) = (usize::try_from(place.line).ok()?, usize::try_from(place.column).ok()?);
+    Some(Place { line, column })
 }
 
 impl Sections {
@@ -127,6 +143,9 @@ impl Sections {
         let models = read_models(dir, &mut problems);
         match config {
             Ok((mut config, config_file)) if problems.is_empty() => {
+                if let Some(folder) = &mut config.engine.spill_folder {
+                    *folder = dir.join(&*folder);
+                }
                 if let Some(base_url) = lookup(BASE_URL_VARIABLE) {
                     config.hubspot.base_url = base_url;
                 }

@@ -1,3 +1,7 @@
+mod incremental;
+mod memory;
+mod rules;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -244,7 +248,7 @@ async fn a_failure_stops_only_what_depends_on_it() {
     let models = Models::parse(project.definitions.clone()).expect("sound models");
     assert!(matches!(report.model("broken").expect("tried").status, ModelStatus::Failed(_)));
     let reason = report.stop_reason(&models, "child").expect("its parent failed");
-    assert!(reason.contains("`broken`"), "{reason}");
+    assert!(reason.sentence.contains("`broken`") && !reason.is_test, "{reason:?}");
     assert_eq!(report.stop_reason(&models, "sound"), None);
     assert!(report.has_failures());
 }
@@ -267,21 +271,27 @@ async fn models_over_unavailable_tables_are_skipped() {
 }
 
 #[tokio::test]
-async fn only_the_models_named_and_what_they_read_are_built() {
+async fn only_the_models_named_are_built_on_what_is_stored() {
     let project = Project::new(&[
         ("a", PEOPLE, keyed(&["id"])),
         ("b", "select id from a", keyed(&["id"])),
         ("c", "select id from a", keyed(&["id"])),
     ]);
-    let options = BuildOptions { only: Some(vec!["b".into()]), ..options("r1") };
+    let options = BuildOptions { only: Some(["b".to_owned()].into()), ..options("r1") };
     let report = build(&project.engine(&people("(1, 'a', 1.0)")).await, &options).await;
     let names: Vec<_> = report.models.iter().map(|model| model.name.as_str()).collect();
-    assert_eq!(names, ["a", "b"]);
+    assert_eq!(names, ["b"]);
+    assert!(matches!(report.models[0].status, ModelStatus::Failed(_)), "`a` is not built yet");
+    let options = BuildOptions { only: Some(["a".to_owned()].into()), ..options };
+    build(&project.engine(&people("(1, 'a', 1.0)")).await, &options).await;
+    let options = BuildOptions { only: Some(["b".to_owned()].into()), ..options };
+    let report = build(&project.engine(&people("(2, 'a', 1.0)")).await, &options).await;
+    assert_eq!(only(&report).rows, Some(1));
 }
 
 #[tokio::test]
 async fn tests_count_and_keep_the_rows_that_break_them() {
-    let test = |rule, severity| ModelTest { rule, severity };
+    let test = |rule, severity| ModelTest { name: None, rule, severity };
     let accepted = crate::transform::AcceptedValues {
         column: "plan".into(),
         values: vec!["free".into(), "team".into()],
@@ -376,6 +386,7 @@ async fn a_join_that_does_not_fit_in_memory_is_sorted_instead() {
     let config = EngineConfig {
         memory_limit: "64MiB".to_owned().try_into().expect("a size"),
         threads: Some(2),
+        ..EngineConfig::default()
     };
     engine = Engine::new(&config, project.lake().await, engine.models().clone(), BTreeMap::new())
         .expect("an engine");

@@ -99,7 +99,7 @@ fn sections_are_checked_against_each_other() {
     )]);
     for (line, key, part) in [
         (2, "extract.contcats", "did you mean `contacts`"),
-        (4, "models.contact_usage.materialize", "comes later"),
+        (4, "models.contact_usage.materialize", "needs a `key`"),
         (5, "models.contct_usage", "did you mean `contact_usage`"),
         (8, "write_back.helper.object", "extracted by no pipeline"),
     ] {
@@ -130,7 +130,7 @@ fn tables_that_cannot_exist_are_named_with_the_line_of_the_query() {
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(
         found[0]
-            .starts_with("sql/a.sql:2:1: Unknown table `usage.event`: did you mean `usage.events`")
+            .starts_with("sql/a.sql:2:6: Unknown table `usage.event`: did you mean `usage.events`")
     );
     assert!(found[1].contains("ask for it under `extract`"), "{found:#?}");
 }
