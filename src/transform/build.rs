@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::catalog::Catalog;
 use super::data_tests::{self, TestReport};
+use super::identity::IdentityBuild;
 use super::models::Model;
 use super::parameters::RunTimes;
 use super::table::{TableBuild, TableOutcome, check_columns};
@@ -196,9 +197,11 @@ async fn build_one(
     let last_run_at = options.last_built_at.get(model.name()).copied();
     let times = RunTimes { run_started_at: options.run_started_at, last_run_at };
     catalog.tables.times.set(model.name(), times);
-    let built = if model.is_table() {
-        let build = TableBuild { catalog, lake: &engine.lake, model, options };
-        build.run().await.map(Some)
+    let lake = &engine.lake;
+    let built = if model.is_identity() {
+        IdentityBuild { catalog, lake, model, options }.run().await.map(Some)
+    } else if model.is_table() {
+        TableBuild { catalog, lake, model, options, cursors: &[] }.run().await.map(Some)
     } else {
         plan_view(catalog, model).await.map(|()| None)
     };

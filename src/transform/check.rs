@@ -11,7 +11,7 @@ use super::engine::SessionSettings;
 use super::models::{Models, base_table};
 use super::query::TableRef;
 use super::table::check_columns;
-use super::{EngineConfig, Model, TransformError, VarValue};
+use super::{EngineConfig, Model, TransformError, VarValue, identity};
 use crate::lake::TableName;
 
 /// What checking found out about one model.
@@ -101,7 +101,10 @@ async fn check_one(catalog: &Catalog, model: &Model) -> CheckOutcome {
 
 async fn plan_one(catalog: &Catalog, model: &Model) -> Result<SchemaRef, TransformError> {
     let rows = catalog.plan_model(model).await?;
-    let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
+    let mut schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
+    if model.is_identity() {
+        schema = identity::output_schema(model, &schema)?;
+    }
     check_columns(model, &schema)?;
     for table in model.tables_made(&schema) {
         let name = TableRef { schema: None, name: table.0 };

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::IdentityConfig;
+
 /// A ceiling, not what a run uses: a month of usage of a few thousand people
 /// needs more than 128 MiB at its widest, and an operator that cannot get its
 /// share fails before it spills. Give less where memory is short.
@@ -142,6 +144,8 @@ pub enum Materialization {
     Table,
     /// Not offered yet.
     Incremental,
+    /// The `select` gives edges; stored are the clusters they join.
+    Identity,
 }
 
 /// One entry of a pipeline's `models:` section; its key there is the name of
@@ -149,11 +153,14 @@ pub enum Materialization {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// `view` (computed when read) or `table` (stored, with its changes recorded).
+    /// `view` (computed when read), `table` (stored, with its changes recorded) or `identity`
+    /// (the `select` gives edges, the table is which records belong together).
     pub materialize: Materialization,
     /// The columns that identify a row. A table with a key keeps `<model>_changes` and is
     /// changed row by row; one without is replaced whole when its content differs.
     pub key: Vec<String>,
+    /// How `materialize: identity` joins records; its key is `record`.
+    pub identity: Option<IdentityConfig>,
     /// What must hold for the rows.
     pub tests: Vec<ModelTest>,
     /// Where else the rows are published.
@@ -190,6 +197,7 @@ impl ModelConfig {
                 "A view is not stored and needs no key: write `materialize: table`, or leave it out",
             ));
         }
+        problems.extend(self.identity_problems());
         for (position, column) in self.key.iter().enumerate() {
             if CHANGE_COLUMNS.contains(&column.as_str()) {
                 let problem = format!("`{column}` is a column of the model's changes: rename it");
@@ -205,6 +213,24 @@ impl ModelConfig {
 }
 
 impl ModelConfig {
+    fn identity_problems(&self) -> Vec<InvalidSetting> {
+        let is_identity = self.materialize == Materialization::Identity;
+        let mut problems = Vec::new();
+        if self.identity.is_some() && !is_identity {
+            let problem = "Only a model that joins records has this: write `materialize: identity`";
+            problems.push(InvalidSetting::new("identity", problem));
+        }
+        if is_identity && !self.key.is_empty() {
+            let problem = "The key of `materialize: identity` is `record`: leave it out";
+            problems.push(InvalidSetting::new("key", problem));
+        }
+        let own = self.identity.iter().flat_map(IdentityConfig::validate);
+        problems.extend(
+            own.map(|(path, problem)| InvalidSetting::new(format!("identity.{path}"), problem)),
+        );
+        problems
+    }
+
     /// Every column that these settings name, with the setting that names it.
     pub(super) fn column_settings(&self) -> Vec<(String, String)> {
         let named = |setting: String, columns: &[String]| -> Vec<_> {

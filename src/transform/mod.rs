@@ -21,6 +21,8 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
+mod functions;
+mod identity;
 mod models;
 mod nearest;
 mod normalise;
@@ -42,5 +44,6 @@ pub use config::{
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
 pub use error::TransformError;
+pub use identity::IdentityConfig;
 pub use models::{Model, ModelDefinition, Models};
 pub(crate) use nearest::nearest;

@@ -62,6 +62,8 @@ pub(super) struct TableBuild<'a> {
     pub(super) lake: &'a Lake,
     pub(super) model: &'a Model,
     pub(super) options: &'a BuildOptions,
+    /// Cursors of the table, moved in the commit of its rows.
+    pub(super) cursors: &'a [Cursor],
 }
 
 impl TableBuild<'_> {
@@ -69,7 +71,11 @@ impl TableBuild<'_> {
     /// nothing does. Then records the changes, those of a run that died before
     /// it could do so included.
     pub(super) async fn run(&self) -> Result<TableOutcome, TransformError> {
-        let rows = self.catalog.plan_model(self.model).await?;
+        self.store(self.catalog.plan_model(self.model).await?).await
+    }
+
+    /// The same with rows that are not the model's own `select`.
+    pub(super) async fn store(&self, rows: DataFrame) -> Result<TableOutcome, TransformError> {
         let computed: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
         check_columns(self.model, &computed)?;
         let stored = self.lake.table(&self.name()).await.map_err(|error| self.lake_error(error))?;
@@ -187,7 +193,7 @@ impl TableBuild<'_> {
         let mut outcome = TableOutcome { rows: staged.rows, ..TableOutcome::default() };
         if table.row_count() == 0 {
             outcome.inserted = staged.rows;
-            let added = table.append_stream(staged.stream()?, &[]).await;
+            let added = table.append_stream(staged.stream()?, self.cursors).await;
             return added.map(|_| (outcome, None)).map_err(|error| self.lake_error(error));
         }
         let mut kept = Some(Vec::new());
@@ -211,10 +217,10 @@ impl TableBuild<'_> {
             }
         }
         if merging {
-            merge.commit(&[]).await.map_err(|error| self.lake_error(error))?;
+            merge.commit(self.cursors).await.map_err(|error| self.lake_error(error))?;
         } else {
             drop(merge);
-            let replaced = table.replace(staged.stream()?, &[]).await;
+            let replaced = table.replace(staged.stream()?, self.cursors).await;
             replaced.map_err(|error| self.lake_error(error))?;
         }
         Ok((outcome, kept))
@@ -237,7 +243,7 @@ impl TableBuild<'_> {
             outcome.count(&diff);
         }
         if outcome.changes() > 0 {
-            let replaced = table.replace(staged.stream()?, &[]).await;
+            let replaced = table.replace(staged.stream()?, self.cursors).await;
             replaced.map_err(|error| self.lake_error(error))?;
         }
         Ok(outcome)

@@ -30,7 +30,7 @@ fn definitions(sources: &[(&str, &str)]) -> Vec<ModelDefinition> {
     sources.iter().map(define).collect()
 }
 
-fn models(sources: &[(&str, &str)]) -> Arc<Models> {
+pub(super) fn models(sources: &[(&str, &str)]) -> Arc<Models> {
     Arc::new(Models::parse(definitions(sources)).expect("sound models"))
 }
 
@@ -41,7 +41,7 @@ fn vars() -> BTreeMap<String, VarValue> {
     ])
 }
 
-fn catalog(models: Arc<Models>) -> Catalog {
+pub(super) fn catalog(models: Arc<Models>) -> Catalog {
     let session = SessionSettings::new(&EngineConfig::default()).expect("a temporary folder");
     let tables = Tables {
         models,
@@ -62,13 +62,13 @@ async fn fill(catalog: &Catalog, schema: &str, name: &str, sql: &str) {
     catalog.replace(&table_ref, Arc::new(table)).expect("a free name");
 }
 
-async fn rows(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, TransformError> {
+pub(super) async fn rows(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, TransformError> {
     let query = Query::parse(Path::new("query"), sql)?;
     let frame = catalog.plan(&query, &literals(&vars(), None)).await?;
     frame.collect().await.map_err(|error| TransformError::running("The query", error))
 }
 
-async fn shown(catalog: &Catalog, sql: &str) -> String {
+pub(super) async fn shown(catalog: &Catalog, sql: &str) -> String {
     let batches = rows(catalog, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     pretty_format_batches(&batches).expect("printable rows").to_string()
 }
