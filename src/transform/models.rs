@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 
-use super::{changes, identity};
 use super::query::{Query, TableRef};
 use super::{Materialization, ModelConfig, TransformError};
+use super::{changes, identity};
 use crate::lake::TableName;
 
 /// A model as a project holds it.

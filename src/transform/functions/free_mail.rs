@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
-use super::text::{each, one_text, over_texts};
+use super::text::{each, one_text, over_first};
 use super::{domain, email};
 
 /// Providers that the list lacks.
@@ -48,7 +48,7 @@ impl ScalarUDFImpl for IsFreeEmail {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        over_texts(&args, |texts| {
+        over_first(&args, |texts| {
             let mut values = BooleanBuilder::with_capacity(texts.len());
             let mut scratch = String::new();
             each(texts, |text| {

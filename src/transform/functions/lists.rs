@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
-use super::text::{each, one_text, over_texts};
+use super::text::{each, one_text, over_first};
 
 /// The values of a multi-select, additional emails or merged ids (`a;b`) as a
 /// list, trimmed, empty ones dropped.
@@ -36,7 +36,7 @@ impl ScalarUDFImpl for HsSplit {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        over_texts(&args, |texts| {
+        over_first(&args, |texts| {
             let mut lists = ListBuilder::with_capacity(StringBuilder::new(), texts.len());
             each(texts, |text| {
                 for value in text.into_iter().flat_map(parts) {

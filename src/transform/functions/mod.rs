@@ -4,6 +4,7 @@
 //! All of them take text in any of Arrow's encodings, give null for null and
 //! for what they cannot read, and never fail on a value.
 
+mod bits;
 mod domain;
 mod email;
 mod free_mail;
@@ -28,6 +29,7 @@ fn all() -> Vec<ScalarUDF> {
     functions.push(ScalarUDF::new_from_impl(free_mail::IsFreeEmail::new()));
     functions.push(ScalarUDF::new_from_impl(lists::HsSplit::new()));
     functions.push(ScalarUDF::new_from_impl(times::HsTimestamp::new()));
+    functions.push(ScalarUDF::new_from_impl(bits::BitCount::new()));
     functions.push(ScalarUDF::new_from_impl(stages::StageRank::new()));
     functions
 }

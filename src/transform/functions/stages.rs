@@ -38,7 +38,9 @@ impl ScalarUDFImpl for StageRank {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [value, list] = types else {
-            return plan_err!("stage_rank takes a value and an ordered list: stage_rank(stage, ['lead', 'customer'])");
+            return plan_err!(
+                "stage_rank takes a value and an ordered list: stage_rank(stage, ['lead', 'customer'])"
+            );
         };
         let value = match value {
             text if text.is_string() => text.clone(),
@@ -104,9 +106,8 @@ fn by_constant(values: &ArrayRef, lists: &ArrayRef) -> Result<ArrayRef> {
     let places = if list.is_null(0) { HashMap::new() } else { places(&list.value(0))? };
     let mut ranks = Int64Builder::with_capacity(values.len());
     each(values, |text| {
-        let rank = text.and_then(|text| {
-            places.get(text).or_else(|| places.get(&folded(text))).copied()
-        });
+        let rank =
+            text.and_then(|text| places.get(text).or_else(|| places.get(&folded(text))).copied());
         ranks.append_option(rank);
     })?;
     Ok(Arc::new(ranks.finish()))

@@ -73,7 +73,7 @@ impl ScalarUDFImpl for TextFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        over_texts(&args, |texts| {
+        over_first(&args, |texts| {
             let mut values = StringBuilder::with_capacity(texts.len(), texts.len() * 24);
             let mut scratch = String::new();
             each(texts, |text| {
@@ -87,7 +87,7 @@ impl ScalarUDFImpl for TextFunction {
 
 /// Applies a function of whole arrays to the first argument: a constant gives
 /// a constant.
-pub(super) fn over_texts(
+pub(super) fn over_first(
     args: &ScalarFunctionArgs,
     apply: impl FnOnce(&ArrayRef) -> Result<ArrayRef>,
 ) -> Result<ColumnarValue> {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::text::{each, over_texts};
+use super::text::{each, over_first};
 
 /// Texts without an offset are UTC, as HubSpot's are.
 const WITHOUT_OFFSET: [&str; 3] =
@@ -68,7 +68,7 @@ impl ScalarUDFImpl for HsTimestamp {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        over_texts(&args, timestamps)
+        over_first(&args, timestamps)
     }
 }
 
@@ -120,7 +120,8 @@ fn from_text(text: &str) -> Option<i64> {
         return Some(time.timestamp_micros());
     }
     let text = text.trim_end_matches('Z');
-    let time = WITHOUT_OFFSET.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    let time =
+        WITHOUT_OFFSET.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
     time.map(|time| time.and_utc().timestamp_micros())
 }
 
@@ -146,7 +147,8 @@ mod tests {
         assert_eq!(from_text("2026-03-10"), Some(noon - 12 * 3_600_000_000));
         assert_eq!(from_text("2026-03-10T12:00:00.123456Z"), Some(noon + 123_456));
         assert_eq!(from_text("-1"), Some(-1_000));
-        for text in ["", "-", "soon", "2026-13-01", "2026-03-10T25:00:00Z", "99999999999999999999"] {
+        for text in ["", "-", "soon", "2026-13-01", "2026-03-10T25:00:00Z", "99999999999999999999"]
+        {
             assert_eq!(from_text(text), None, "{text}");
         }
         assert_eq!(from_millis(i64::MAX), None);

@@ -41,7 +41,10 @@ pub(crate) fn check(model: &Model, schema: &Schema) -> Result<(), TransformError
             model: model.name().to_owned(),
             column: field.name().clone(),
             data_type: field.data_type().to_string(),
-            advice: format!("an edge is text: write `cast({} as text)`, or one row each", field.name()),
+            advice: format!(
+                "an edge is text: write `cast({} as text)`, or one row each",
+                field.name()
+            ),
         }),
         None => Ok(()),
     }

@@ -90,10 +90,6 @@ impl Graph {
         self.records.len()
     }
 
-    pub(super) fn identifiers(&self) -> usize {
-        self.identifiers.len()
-    }
-
     pub(super) fn record(&self, number: u32) -> &str {
         &self.records[number as usize]
     }

@@ -18,7 +18,7 @@ mod graph;
 mod resolve;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,9 +37,9 @@ use super::table::{TableBuild, TableOutcome};
 use super::{BuildOptions, Materialization, ModelConfig, TransformError};
 use crate::lake::{Cursor, Lake, LakeError, Table, TableName, TableSpec};
 
+use assign::Assignment;
 pub use config::IdentityConfig;
 pub(super) use edges::check as check_edges;
-use assign::Assignment;
 use resolve::Resolution;
 
 /// Cursor of the clusters' table: the highest id ever given, so that the id of
@@ -117,9 +117,9 @@ impl IdentityBuild<'_> {
         };
         let highest = stored.as_ref().and_then(|table| table.cursor(LAST_ID)).unwrap_or(0);
         let assignment = Assignment::new(&graph, &resolution, &former, highest);
-        let cursors =
-            [Cursor { app_id: LAST_ID.to_owned(), value: assignment.highest }];
-        let clusters = tables::clusters(&graph, &assignment).map_err(|error| self.running(error.into()))?;
+        let cursors = [Cursor { app_id: LAST_ID.to_owned(), value: assignment.highest }];
+        let clusters =
+            tables::clusters(&graph, &assignment).map_err(|error| self.running(error.into()))?;
         let outcome = self.store(self.model, &clusters, &cursors).await?;
         let excluded = tables::excluded(&graph, &resolution);
         let excluded = excluded.map_err(|error| self.running(error.into()))?;
@@ -147,8 +147,7 @@ impl IdentityBuild<'_> {
     /// A table beside the clusters, stored as any table without key: written
     /// anew when its content differs.
     fn side_model(&self, what: &str) -> Model {
-        let config =
-            ModelConfig { materialize: Materialization::Table, ..ModelConfig::default() };
+        let config = ModelConfig { materialize: Materialization::Table, ..ModelConfig::default() };
         Model { name: side_table(self.model.name(), what), config, ..self.model.clone() }
     }
 
