@@ -1,4 +1,5 @@
 -- One row: a company's domain that owns workspaces, and the use of them all.
+-- People are told apart by the address the product knows them by.
 with people as (
     select
         workspaces.domain,

@@ -1,14 +1,18 @@
 -- One row: a record (`contact:51`, `user:ann@acme.com`) bears an identifier. A
 -- row with `exclude_reason` is kept in `id_map_excluded` and joins nothing.
-with addresses as (
-    select contact_id, email from stg_contacts
+with written as (
+    select concat('contact:', contact_id) as record, email from stg_contacts
     union all
-    select contact_id, email_normalize(unnest(hs_split(additional_emails))) as email
+    select concat('contact:', contact_id) as record, unnest(hs_split(additional_emails)) as email
     from stg_contacts
+    union all
+    select distinct concat('user:', email) as record, email from usage_current
 ),
 
-people as (
-    select distinct email from usage_current
+addresses as (
+    select record, email_normalize(email) as email
+    from written
+    where email_normalize(email) is not null
 )
 
 -- A contact without an address is a person all the same.
@@ -24,9 +28,10 @@ select concat('contact:', id), 'contact', cast(merged_into as varchar), null
 from hubspot.contacts
 where merged_into is not null
 union all
-select concat('contact:', contact_id), 'email', email_key(email), null
+select record, 'email', email, null
 from addresses
-where email is not null
 union all
-select concat('user:', email), 'email', email_key(email), null
-from people
+-- Other ways to write one mailbox; only providers of free mail have them.
+select record, 'mailbox', email_key(email), null
+from addresses
+where is_free_email(email)

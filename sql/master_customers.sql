@@ -11,10 +11,12 @@ with contacts as (
         stg_contacts.name,
         stg_contacts.job_title,
         stg_contacts.lifecycle_stage,
-        contact_companies.company_id
+        companies.company_id
     from customer_contacts
     inner join stg_contacts on customer_contacts.contact_id = stg_contacts.contact_id
     left join contact_companies on customer_contacts.contact_id = contact_companies.contact_id
+    -- An archived company is none.
+    left join stg_companies as companies on contact_companies.company_id = companies.company_id
 ),
 
 known as (
@@ -56,7 +58,9 @@ used as (
         bool_or(usage_current.activated) as activated,
         first_value(
             usage_current.favourite_feature
-            order by usage_current.events_28 desc, usage_current.last_active_on desc, usage_current.workspace_id
+            order by
+                usage_current.events_28 desc, usage_current.last_active_on desc,
+                usage_current.workspace_id, usage_current.email
         ) as favourite_feature,
         first_value(
             usage_current.workspace_id
@@ -127,8 +131,8 @@ select
     placed.job_title_source,
     placed.lifecycle_stage,
     placed.lifecycle_stage_source,
-    companies.company_id,
-    case when companies.company_id is not null then placed.company_source end as company_source,
+    placed.any_company_id as company_id,
+    placed.company_source,
     companies.name as company_name,
     companies.domain as company_domain,
     placed.workspace_id,

@@ -83,6 +83,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::{Materialization, ModelConfig};
     use super::*;
 
     #[test]
@@ -105,5 +106,25 @@ mod tests {
         };
         let paths: Vec<_> = config.validate().into_iter().map(|(path, _)| path).collect();
         assert_eq!(paths, ["max_degree", "exclude.email[0]", "exclude.email[1]"]);
+    }
+
+    #[test]
+    fn the_section_belongs_to_models_of_that_kind_which_have_their_own_key() {
+        let paths = |config: ModelConfig| -> Vec<String> {
+            config.validate().into_iter().map(|problem| problem.path).collect()
+        };
+        let identity = Some(IdentityConfig { max_cluster: 0, ..IdentityConfig::default() });
+        let table = ModelConfig {
+            materialize: Materialization::Table,
+            identity: identity.clone(),
+            ..ModelConfig::default()
+        };
+        assert_eq!(paths(table), ["identity", "identity.max_cluster"]);
+        let keyed = ModelConfig {
+            materialize: Materialization::Identity,
+            key: vec!["record".to_owned()],
+            ..ModelConfig::default()
+        };
+        assert_eq!(paths(keyed), ["key"]);
     }
 }

@@ -27,6 +27,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
 
 use super::catalog::Catalog;
@@ -112,7 +113,7 @@ impl IdentityBuild<'_> {
         let resolution = Resolution::new(&graph, &config);
         let stored = self.lake.table(&self.name()).await.map_err(|error| self.lake_error(error))?;
         let former = match &stored {
-            Some(table) => self.clusters_of(table).await?,
+            Some(table) => self.clusters_of(table, &memory).await?,
             None => Former::new(),
         };
         let highest = stored.as_ref().and_then(|table| table.cursor(LAST_ID)).unwrap_or(0);
@@ -127,8 +128,8 @@ impl IdentityBuild<'_> {
         let conflicts = tables::conflicts(&graph, &resolution, &assignment, &config);
         let conflicts = conflicts.map_err(|error| self.running(error.into()))?;
         self.store(&self.side_model(CONFLICTS), &[conflicts], &[]).await?;
-        drop((graph, memory));
-        self.record_moves(stored.as_ref(), former).await?;
+        drop(graph);
+        self.record_moves(stored.as_ref(), former, &memory).await?;
         Ok(outcome)
     }
 
@@ -166,7 +167,13 @@ impl IdentityBuild<'_> {
     }
 
     /// The clusters of a version of the table.
-    async fn clusters_of(&self, table: &Table) -> Result<Former, TransformError> {
+    async fn clusters_of(
+        &self,
+        table: &Table,
+        memory: &MemoryReservation,
+    ) -> Result<Former, TransformError> {
+        // The map's slot and the allocation of a text.
+        const PER_RECORD: usize = 64;
         let rows = table.scan(Some(&[RECORD, CLUSTER_ID]), None).await;
         let mut rows = rows.map_err(|error| self.lake_error(error))?;
         let mut former = Former::new();
@@ -174,6 +181,8 @@ impl IdentityBuild<'_> {
             let records = batch.column_by_name(RECORD).map(|column| column.as_string::<i32>());
             let ids = batch.column_by_name(CLUSTER_ID).map(|ids| ids.as_primitive::<Int64Type>());
             let (Some(records), Some(ids)) = (records, ids) else { continue };
+            let bytes = batch.num_rows() * PER_RECORD + records.value_data().len();
+            memory.try_grow(bytes).map_err(|error| self.running(error))?;
             let rows = records.iter().zip(ids).filter_map(|(record, id)| record.zip(id));
             former.extend(rows.map(|(record, id)| (record.to_owned(), id)));
         }
@@ -186,6 +195,7 @@ impl IdentityBuild<'_> {
         &self,
         before: Option<&Table>,
         former: Former,
+        memory: &MemoryReservation,
     ) -> Result<(), TransformError> {
         let name = moves_name(self.model.name());
         let spec = TableSpec {
@@ -206,12 +216,12 @@ impl IdentityBuild<'_> {
                 (Some(applied), Some(before)) if Ok(before.version()) == u64::try_from(applied) => {
                     Some(former)
                 }
-                (Some(applied), _) => self.clusters_at(&table, applied).await?,
+                (Some(applied), _) => self.clusters_at(&table, applied, memory).await?,
             };
             let cursor = [Cursor { app_id: APPLIED.to_owned(), value: version }];
             let recorded = match old {
                 Some(old) => {
-                    let new = self.clusters_of(&table).await?;
+                    let new = self.clusters_of(&table, memory).await?;
                     let rows = tables::moves(&assign::moves(&old, &new), self.options, version)
                         .map_err(|error| self.running(error.into()))?;
                     moves.append(&[rows], &cursor).await
@@ -229,10 +239,11 @@ impl IdentityBuild<'_> {
         &self,
         table: &Table,
         version: i64,
+        memory: &MemoryReservation,
     ) -> Result<Option<Former>, TransformError> {
         let older = u64::try_from(version).unwrap_or_default();
         match table.at_version(older).await {
-            Ok(table) => self.clusters_of(&table).await.map(Some),
+            Ok(table) => self.clusters_of(&table, memory).await.map(Some),
             Err(LakeError::NoSuchVersion { .. }) => {
                 tracing::warn!(
                     model = self.model.name(),
