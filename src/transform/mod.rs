@@ -3,7 +3,8 @@
 //! This room parses the models of a project, puts them in order, runs each
 //! one on DataFusion inside a memory limit, gives its columns lake types,
 //! stores what differs from the last version, records the differences, and
-//! tests the rows. It answers queries typed by hand as well. It reads lake
+//! tests the rows. It adds functions to SQL and joins records to persons, which
+//! SQL cannot. It answers queries typed by hand as well. It reads lake
 //! tables and whatever tables it is handed; it knows no object type and no
 //! file format.
 //!

@@ -113,8 +113,11 @@ impl IdentityBuild<'_> {
         let resolution = Resolution::new(&graph, &config);
         let stored = self.lake.table(&self.name()).await.map_err(|error| self.lake_error(error))?;
         let former = match &stored {
-            Some(table) => self.clusters_of(table, &memory).await?,
-            None => Former::new(),
+            // A table of that name that held something else before knows no clusters.
+            Some(table) if table.schema().index_of(CLUSTER_ID).is_ok() => {
+                self.clusters_of(table, &memory).await?
+            }
+            _ => Former::new(),
         };
         let highest = stored.as_ref().and_then(|table| table.cursor(LAST_ID)).unwrap_or(0);
         let assignment = Assignment::new(&graph, &resolution, &former, highest);
@@ -212,7 +215,8 @@ impl IdentityBuild<'_> {
         let applied = moves.cursor(APPLIED);
         if applied < Some(version) {
             let old = match (applied, before) {
-                (None, _) => Some(Former::new()),
+                // Nothing was ever recorded: there was nothing before, or a first run died.
+                (None, _) => Some(former),
                 (Some(applied), Some(before)) if Ok(before.version()) == u64::try_from(applied) => {
                     Some(former)
                 }

@@ -417,6 +417,10 @@ async fn moves_that_a_run_could_not_record_are_recorded_by_the_next() {
     assert_eq!(project.lines(MOVES).await, ["r3 merge 2 1 1"]);
     project.build("r4", "a:1 b:1 c:3").await;
     assert_eq!(project.lines(MOVES).await.len(), 1);
+    // As if the very first run had died before it made that table.
+    std::fs::remove_dir_all(project.folder("id_map_moves")).expect("a writable folder");
+    project.build("r5", "a:1 b:1 c:1").await;
+    assert_eq!(project.lines(MOVES).await, ["r5 merge 3 1 1"]);
 }
 
 #[tokio::test]
