@@ -10,13 +10,24 @@ const SETTINGS: &str = include_str!("../../hublake.yml");
 /// Every other file of a project, by its path in it.
 const FILES: &[(&str, &str)] = &[
     ("pipelines/usage.yml", include_str!("../../pipelines/usage.yml")),
-    ("sql/company_usage.sql", include_str!("../../sql/company_usage.sql")),
+    ("sql/account_usage.sql", include_str!("../../sql/account_usage.sql")),
     ("sql/company_write_back.sql", include_str!("../../sql/company_write_back.sql")),
     ("sql/contact_companies.sql", include_str!("../../sql/contact_companies.sql")),
-    ("sql/contact_emails.sql", include_str!("../../sql/contact_emails.sql")),
-    ("sql/contact_usage.sql", include_str!("../../sql/contact_usage.sql")),
     ("sql/contact_write_back.sql", include_str!("../../sql/contact_write_back.sql")),
+    ("sql/customer_contacts.sql", include_str!("../../sql/customer_contacts.sql")),
+    ("sql/deal_companies.sql", include_str!("../../sql/deal_companies.sql")),
+    ("sql/id_edges.sql", include_str!("../../sql/id_edges.sql")),
+    ("sql/id_map.sql", include_str!("../../sql/id_map.sql")),
+    ("sql/lifecycle_suggestions.sql", include_str!("../../sql/lifecycle_suggestions.sql")),
+    ("sql/master_accounts.sql", include_str!("../../sql/master_accounts.sql")),
     ("sql/master_customers.sql", include_str!("../../sql/master_customers.sql")),
+    ("sql/pql_scores.sql", include_str!("../../sql/pql_scores.sql")),
+    ("sql/pql_weights.sql", include_str!("../../sql/pql_weights.sql")),
+    ("sql/stg_companies.sql", include_str!("../../sql/stg_companies.sql")),
+    ("sql/stg_contacts.sql", include_str!("../../sql/stg_contacts.sql")),
+    ("sql/stg_deals.sql", include_str!("../../sql/stg_deals.sql")),
+    ("sql/stg_workspaces.sql", include_str!("../../sql/stg_workspaces.sql")),
+    ("sql/usage_current.sql", include_str!("../../sql/usage_current.sql")),
     ("sql/usage_daily.sql", include_str!("../../sql/usage_daily.sql")),
 ];
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::catalog::Catalog;
 use super::data_tests::{self, TestReport};
 use super::failures;
+use super::identity::IdentityBuild;
 use super::incremental::BUILT;
 use super::lineage::rebuild_done;
 use super::models::Model;
@@ -251,8 +252,12 @@ async fn try_build(
         let last_run_at = if options.full { None } else { added_until(engine, model).await? };
         catalog.tables.times.set(model.name(), run_times(options, last_run_at));
     }
+    let lake = &engine.lake;
+    if model.is_identity() {
+        return IdentityBuild { catalog, lake, model, options }.run().await.map(Some);
+    }
     if model.is_stored() {
-        let build = TableBuild { catalog, lake: &engine.lake, model, options };
+        let build = TableBuild { catalog, lake, model, options, cursors: &[] };
         return build.run().await.map(Some);
     }
     plan_view(catalog, model).await.map(|()| None)

@@ -22,7 +22,7 @@ use super::nearest::nearest;
 use super::normalise::normalised;
 use super::parameters::{RunTimes, literals};
 use super::query::{MODELS, Query, SqlPlace, TableRef};
-use super::{TransformError, VarValue};
+use super::{TransformError, VarValue, functions};
 use crate::lake::{Lake, TableName};
 
 /// The one catalog there is.
@@ -87,6 +87,7 @@ impl Catalog {
                 .expect("a catalog in memory takes any schema");
         }
         context.register_catalog(CATALOG, Arc::new(catalog));
+        functions::register(&context);
         Self { context, tables }
     }
 

@@ -21,6 +21,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, TryStreamExt};
 
 use super::compare::Diff;
+use super::identity::moves_name;
 use super::models::changes_name;
 use crate::lake::{Cursor, Lake, LakeError, TableName, TableSpec};
 
@@ -37,7 +38,7 @@ pub(super) struct Stamp {
     pub(super) model_version: i64,
 }
 
-/// Lets a model's changes table stand at a version that changed no row for
+/// Lets the tables of a model's changes and moves stand at a version that changed no row for
 /// anybody to know of: rows were taken out of model and changes alike.
 ///
 /// # Errors
@@ -48,15 +49,16 @@ pub async fn skip_changes(
     before: u64,
     after: u64,
 ) -> Result<(), LakeError> {
-    let name = TableName::model(changes_name(model.name()));
-    let Some(mut changes) = lake.table(&name).await? else { return Ok(()) };
     let version = |version: u64| i64::try_from(version).expect("versions count commits one by one");
-    // Changes that were still to be recorded are recorded against what is left.
-    if changes.cursor(APPLIED) != Some(version(before)) {
-        return Ok(());
+    for name in [changes_name(model.name()), moves_name(model.name())] {
+        let Some(mut derived) = lake.table(&TableName::model(name)).await? else { continue };
+        // Changes that were still to be recorded are recorded against what is left.
+        if derived.cursor(APPLIED) == Some(version(before)) {
+            let cursor = Cursor { app_id: APPLIED.to_owned(), value: version(after) };
+            derived.commit_cursors(&[cursor]).await?;
+        }
     }
-    let cursor = Cursor { app_id: APPLIED.to_owned(), value: version(after) };
-    changes.commit_cursors(&[cursor]).await
+    Ok(())
 }
 
 fn timestamp_type() -> DataType {

@@ -13,7 +13,7 @@ use super::models::{Models, base_table};
 use super::parameters::literals;
 use super::query::TableRef;
 use super::table::check_columns;
-use super::{EngineConfig, Model, TransformError, VarValue};
+use super::{EngineConfig, Model, TransformError, VarValue, identity};
 use crate::lake::TableName;
 
 /// What is known of a table before it is read.
@@ -176,7 +176,10 @@ impl Check<'_> {
 
     async fn plan(&self, model: &Model) -> Result<SchemaRef, TransformError> {
         let rows = self.catalog.plan_model(model).await?;
-        let schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
+        let mut schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
+        if model.is_identity() {
+            schema = identity::output_schema(model, &schema)?;
+        }
         check_columns(model, &schema)?;
         for table in model.tables_made(&schema) {
             let name = TableRef { schema: None, name: table.0 };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::IdentityConfig;
 use super::rules::ModelTest;
 
 /// A ceiling, not what a run uses: a month of usage of a few thousand people
@@ -160,6 +161,8 @@ pub enum Materialization {
     /// Stored; a build adds the rows it computes and replaces those whose key is
     /// there already. Rows that are computed no more stay.
     Incremental,
+    /// The `select` gives edges; stored are the clusters they join.
+    Identity,
 }
 
 /// One entry of a pipeline's `models:` section; its key there is the name of
@@ -168,12 +171,15 @@ pub enum Materialization {
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// `view` (computed when read), `table` (stored, compared with its last version on every
-    /// build) or `incremental` (stored, given the rows that are new since `$last_run_at`).
+    /// build), `incremental` (stored, given the rows that are new since `$last_run_at`) or
+    /// `identity` (the `select` gives edges, the table is which records belong together).
     pub materialize: Materialization,
     /// The columns that identify a row. A table with a key keeps `<model>_changes` and is
     /// changed row by row; one without is replaced whole when its content differs. An
     /// incremental model needs one.
     pub key: Vec<String>,
+    /// How `materialize: identity` joins records; its key is `record`.
+    pub identity: Option<IdentityConfig>,
     /// What must hold for the rows.
     pub tests: Vec<ModelTest>,
     /// Where else the rows are published.
@@ -211,6 +217,7 @@ impl ModelConfig {
                 "A view is not stored and needs no key: write `materialize: table`, or leave it out",
             ));
         }
+        problems.extend(self.identity_problems());
         for (position, column) in self.key.iter().enumerate() {
             if CHANGE_COLUMNS.contains(&column.as_str()) {
                 let problem = format!("`{column}` is a column of the model's changes: rename it");
@@ -231,6 +238,24 @@ impl ModelConfig {
 }
 
 impl ModelConfig {
+    fn identity_problems(&self) -> Vec<InvalidSetting> {
+        let is_identity = self.materialize == Materialization::Identity;
+        let mut problems = Vec::new();
+        if self.identity.is_some() && !is_identity {
+            let problem = "Only a model that joins records has this: write `materialize: identity`";
+            problems.push(InvalidSetting::new("identity", problem));
+        }
+        if is_identity && !self.key.is_empty() {
+            let problem = "The key of `materialize: identity` is `record`: leave it out";
+            problems.push(InvalidSetting::new("key", problem));
+        }
+        let own = self.identity.iter().flat_map(IdentityConfig::validate);
+        problems.extend(
+            own.map(|(path, problem)| InvalidSetting::new(format!("identity.{path}"), problem)),
+        );
+        problems
+    }
+
     /// Every column that these settings name, with the setting that names it.
     pub(super) fn column_settings(&self) -> Vec<(String, String)> {
         let key = self.key.iter().enumerate();

@@ -3,7 +3,8 @@
 //! This room parses the models of a project, puts them in order, runs each
 //! one on DataFusion inside a memory limit, gives its columns lake types,
 //! stores what differs from the last version, records the differences, and
-//! tests the rows. It answers queries typed by hand as well. It reads lake
+//! tests the rows. It adds functions to SQL and joins records to persons, which
+//! SQL cannot. It answers queries typed by hand as well. It reads lake
 //! tables and whatever tables it is handed; it knows no object type and no
 //! file format.
 //!
@@ -21,9 +22,11 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
-mod lineage;
 mod failures;
+mod functions;
+mod identity;
 mod incremental;
+mod lineage;
 mod misfit;
 mod models;
 mod nearest;
@@ -47,6 +50,7 @@ pub use config::{
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
 pub use error::{RingStep, TransformError};
+pub use identity::IdentityConfig;
 pub use lineage::{changes_of, rebuild_due};
 use models::base_table;
 pub use models::{Model, ModelDefinition, Models, UnknownModel};

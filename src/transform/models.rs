@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 
-use super::changes;
 use super::error::RingStep;
 use super::query::{Query, SqlPlace, TableRef};
 use super::{Materialization, ModelConfig, TransformError};
+use super::{changes, identity};
 use crate::lake::TableName;
 
 /// A model as a project holds it.
@@ -73,6 +73,9 @@ impl Model {
         {
             tables.push((changes_name(&self.name), spec.schema));
         }
+        if self.is_identity() {
+            tables.extend(identity::side_tables(&self.name));
+        }
         tables
     }
 
@@ -83,6 +86,19 @@ impl Model {
 
     pub(super) fn is_incremental(&self) -> bool {
         self.config.materialize == Materialization::Incremental
+    }
+
+    /// Whether its `select` gives edges, and the table the clusters they join.
+    pub fn is_identity(&self) -> bool {
+        self.config.materialize == Materialization::Identity
+    }
+
+    /// Whether a table is stored beside its own, such as `<model>_changes`.
+    fn makes(&self, table: &str) -> bool {
+        let is_changes = self.has_changes() && table.strip_suffix(CHANGES) == Some(&self.name);
+        is_changes
+            || (self.is_identity()
+                && identity::side_tables(&self.name).iter().any(|(name, _)| name == table))
     }
 
     /// Whether its changes are recorded in `<model>_changes`.
@@ -120,7 +136,10 @@ impl Models {
         for definition in definitions {
             match Query::parse(&definition.file, &definition.sql) {
                 Ok(query) => {
-                    let ModelDefinition { name, config, .. } = definition;
+                    let ModelDefinition { name, mut config, .. } = definition;
+                    if config.materialize == Materialization::Identity {
+                        config.key = identity::key();
+                    }
                     models.insert(name.clone(), Model { name, query, config });
                 }
                 Err(error) => errors.push(error),
@@ -150,15 +169,13 @@ impl Models {
     }
 
     /// The model that a table without schema belongs to: the model of that
-    /// name, or the one whose changes it holds.
+    /// name, or the one that stores it beside its own.
     pub(super) fn owner(&self, table: &TableRef) -> Option<&Model> {
         if table.schema.is_some() {
             return None;
         }
-        self.get(&table.name).or_else(|| {
-            let model = self.get(table.name.strip_suffix(CHANGES)?)?;
-            model.has_changes().then_some(model)
-        })
+        let own = self.get(&table.name);
+        own.or_else(|| self.models.values().find(|model| model.makes(&table.name)))
     }
 
     /// The models that a model reads directly.

@@ -65,6 +65,8 @@ pub(super) struct TableBuild<'a> {
     pub(super) lake: &'a Lake,
     pub(super) model: &'a Model,
     pub(super) options: &'a BuildOptions,
+    /// Cursors of the table, moved in the commit of its rows.
+    pub(super) cursors: &'a [Cursor],
 }
 
 impl TableBuild<'_> {
@@ -73,7 +75,11 @@ impl TableBuild<'_> {
     /// it could do so included; not after a privacy purge, whose traces the
     /// changes and the version before would be.
     pub(super) async fn run(&self) -> Result<TableOutcome, TransformError> {
-        let rows = self.catalog.plan_model(self.model).await?;
+        self.store(self.catalog.plan_model(self.model).await?).await
+    }
+
+    /// The same with rows that are not the model's own `select`.
+    pub(super) async fn store(&self, rows: DataFrame) -> Result<TableOutcome, TransformError> {
         let computed: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
         check_columns(self.model, &computed)?;
         let stored = self.lake.table(&self.name()).await.map_err(|error| self.lake_error(error))?;
@@ -214,7 +220,8 @@ impl TableBuild<'_> {
         schema: &SchemaRef,
     ) -> Result<(TableOutcome, Option<Vec<Diff>>), TransformError> {
         let mut outcome = TableOutcome { rows: staged.rows, ..TableOutcome::default() };
-        let cursors = if self.model.is_incremental() { vec![self.built(table)] } else { vec![] };
+        let built = self.model.is_incremental().then(|| self.built(table));
+        let cursors: Vec<Cursor> = self.cursors.iter().cloned().chain(built).collect();
         if table.row_count() == 0 {
             outcome.inserted = staged.rows;
             let added = table.append_stream(staged.stream()?, &cursors).await;
@@ -267,7 +274,7 @@ impl TableBuild<'_> {
             outcome.count(&diff);
         }
         if outcome.changes() > 0 {
-            let replaced = table.replace(staged.stream()?, &[]).await;
+            let replaced = table.replace(staged.stream()?, self.cursors).await;
             replaced.map_err(|error| self.lake_error(error))?;
         }
         Ok(outcome)

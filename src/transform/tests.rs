@@ -30,18 +30,19 @@ fn definitions(sources: &[(&str, &str)]) -> Vec<ModelDefinition> {
     sources.iter().map(define).collect()
 }
 
-fn models(sources: &[(&str, &str)]) -> Arc<Models> {
+pub(super) fn models(sources: &[(&str, &str)]) -> Arc<Models> {
     Arc::new(Models::parse(definitions(sources)).expect("sound models"))
 }
 
 fn vars() -> BTreeMap<String, VarValue> {
     BTreeMap::from([
         ("qualified_from_active_days".into(), VarValue::Integer(2)),
+        ("activated_from_features".into(), VarValue::Integer(2)),
         ("greeting".into(), VarValue::Text("it's".into())),
     ])
 }
 
-fn catalog(models: Arc<Models>) -> Catalog {
+pub(super) fn catalog(models: Arc<Models>) -> Catalog {
     let session = SessionSettings::new(&EngineConfig::default()).expect("a temporary folder");
     let tables = Tables {
         models,
@@ -62,13 +63,13 @@ async fn fill(catalog: &Catalog, schema: &str, name: &str, sql: &str) {
     catalog.replace(&table_ref, Arc::new(table)).expect("a free name");
 }
 
-async fn rows(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, TransformError> {
+pub(super) async fn rows(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, TransformError> {
     let query = Query::parse(Path::new("query"), sql)?;
     let frame = catalog.plan(&query, &literals(&vars(), None)).await?;
     frame.collect().await.map_err(|error| TransformError::running("The query", error))
 }
 
-async fn shown(catalog: &Catalog, sql: &str) -> String {
+pub(super) async fn shown(catalog: &Catalog, sql: &str) -> String {
     let batches = rows(catalog, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     pretty_format_batches(&batches).expect("printable rows").to_string()
 }
@@ -88,40 +89,84 @@ fn repository_models() -> Arc<Models> {
     models(&texts)
 }
 
+/// The tables that every text of SQL tests reads.
+const BUSINESS: &str = "business.txt";
+
+/// The texts of `tests/sql`, by file name, read when the tests run.
+fn texts() -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
+    let files = std::fs::read_dir(folder).expect("the SQL tests");
+    let paths = files.map(|file| file.expect("a readable folder").path());
+    let texts = paths.map(|path| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).expect("a readable file"))
+    });
+    texts.collect()
+}
+
 /// Runs a text of SQL tests against the repository's models, at a time of the
 /// run. Blocks are parted by empty lines: `table NAME` and the query that fills
-/// it; `rows`, a query, `----` and what it prints; `#` and a remark.
-async fn run_text(text: &str, run_started_at: i64) {
+/// it; `identity NAME`, to resolve a model's edges; `rows`, a query, `----` and
+/// what it prints; `#` and a remark. Returns what was found where it differs.
+async fn run_text(business: &str, text: &str, run_started_at: i64) -> Vec<String> {
     let catalog = catalog(repository_models());
     for model in catalog.tables.models.in_order() {
         catalog.tables.times.set(model.name(), RunTimes { run_started_at, last_run_at: None });
     }
-    for block in text.split("\n\n").map(str::trim).filter(|block| !block.starts_with('#')) {
-        let (head, body) = block.split_once('\n').expect("a block has a head and a query");
+    let blocks = business.split("\n\n").chain(text.split("\n\n"));
+    let mut differing = Vec::new();
+    for block in blocks.map(str::trim).filter(|block| !block.starts_with('#')) {
+        let (head, body) = block.split_once('\n').unwrap_or((block, ""));
         match head.split_once(' ') {
             Some(("table", name)) => {
                 let (schema, table) = name.split_once('.').expect("a table has a schema");
                 fill(&catalog, schema, table, body).await;
             }
+            Some(("identity", model)) => super::identity::tests::fill(&catalog, model).await,
             _ => {
                 assert_eq!(head, "rows", "unknown block: {block}");
                 let (query, expected) = body.split_once("\n----\n").expect("a query and its rows");
-                assert_eq!(shown(&catalog, query).await, expected, "{query}");
+                let found = shown(&catalog, query).await;
+                if found != expected {
+                    differing.push(format!("{query}\n----\n{found}"));
+                }
             }
         }
     }
+    differing
 }
 
-const MODELS_TEXT: &str = include_str!("../../tests/sql/models.txt");
+async fn run_texts(run_started_at: i64) {
+    let mut texts = texts();
+    let business = texts.remove(BUSINESS).expect("the tables of the tests");
+    let mut differing = Vec::new();
+    for (name, text) in &texts {
+        let found = run_text(&business, text, run_started_at).await;
+        differing.extend(found.into_iter().map(|found| format!("{name}:\n{found}")));
+    }
+    assert!(differing.is_empty(), "Rows found instead, in {}", differing.join("\n\n"));
+}
 
 #[tokio::test]
 async fn the_repository_s_models_join_people_to_their_usage() {
-    run_text(MODELS_TEXT, NOON).await;
+    run_texts(NOON).await;
 }
 
 #[tokio::test]
 async fn later_on_the_same_day_nothing_has_changed() {
-    run_text(MODELS_TEXT, NOON + 11 * 3_600_000_000).await;
+    run_texts(NOON + 11 * 3_600_000_000).await;
+}
+
+#[test]
+fn every_model_of_the_repository_is_tested_and_says_what_a_row_is() {
+    let (models, texts) = (repository_models(), texts());
+    for model in models.in_order() {
+        let read = format!("from {}", model.name());
+        assert!(texts.values().any(|text| text.contains(&read)), "{} is not tested", model.name());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(model.file());
+        let text = std::fs::read_to_string(path).expect("a readable file");
+        assert!(text.starts_with("-- One row: "), "{} does not say", model.name());
+    }
 }
 
 #[tokio::test]

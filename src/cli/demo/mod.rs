@@ -147,7 +147,7 @@ fn say_next(dir: &Path, common: &Common) {
         &format!(
             "\nTry next:\n  \
              {program} --project {project} query \"select lifecyclestage, count(*) from hubspot.contacts group by 1 order by 2 desc\"\n  \
-             {program} --project {project} query \"select * from contact_usage_changes limit 5\"\n  \
+             {program} --project {project} query \"select * from master_customers_changes limit 5\"\n  \
              {program} --project {project} status\n  \
              {program} demo --serve --dir {project} &    # the account as the run left it\n  \
              {program} --project {project} run           # a quiet second run"
