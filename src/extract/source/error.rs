@@ -1,5 +1,6 @@
 use datafusion::error::DataFusionError;
 
+use super::BadFile;
 use crate::lake::LakeError;
 
 /// Why a usage source cannot be read.
@@ -11,7 +12,7 @@ pub enum SourceError {
     Absent {
         /// The source.
         source_name: String,
-        /// `Parquet`, `CSV` or `NDJSON`.
+        /// `Parquet`, `CSV`, `NDJSON` or `Delta`.
         kind: &'static str,
         /// Where it was looked for.
         location: String,
@@ -46,6 +47,47 @@ pub enum SourceError {
         column: String,
         /// The columns there are.
         known: Vec<String>,
+    },
+    /// A file of the source does not parse.
+    #[error(
+        "Source `{source_name}` has a file that does not parse: {file}{}",
+        if *.others > 0 { format!(" (and {} more)", .others) } else { String::new() }
+    )]
+    BadFile {
+        /// The source.
+        source_name: String,
+        /// The first such file.
+        file: BadFile,
+        /// How many others there are.
+        others: usize,
+    },
+    /// A database cannot be reached, does not let us in, or has no such table.
+    #[error("Source `{source_name}` ({kind}, {location}) cannot be read: {reason}")]
+    Database {
+        /// The source.
+        source_name: String,
+        /// `PostgreSQL`, `SQLite`, …
+        kind: &'static str,
+        /// What is read of it, without secrets.
+        location: String,
+        /// What the driver said, without secrets.
+        reason: String,
+    },
+    /// The source cannot be copied as the settings ask.
+    #[error("Source `{source_name}` cannot be copied: {problem}")]
+    Copy {
+        /// The source.
+        source_name: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The copy of a source cannot be stored.
+    #[error("Source `{source_name}` cannot be copied into the lake")]
+    Lake {
+        /// The source.
+        source_name: String,
+        /// What the lake said.
+        source: Box<LakeError>,
     },
     /// A setting of the source cannot be right.
     #[error("Source `{source_name}` has wrong settings: {problem}")]
@@ -89,7 +131,19 @@ impl SourceError {
             Self::UnknownColumn { .. } | Self::Settings { .. } => {
                 "Correct the setting and run `hublake check`".into()
             }
-            Self::Storage { source, .. } => source.advice(),
+            Self::BadFile { source_name, .. } => format!(
+                "Mend or remove the file; `on_bad_file: skip` under `sources.{source_name}` reads \
+                 the source without it"
+            ),
+            Self::Database { source_name, .. } => format!(
+                "Try the same connection with the database's own client, and correct \
+                 `sources.{source_name}`; docs/sources.md says what each kind needs"
+            ),
+            Self::Copy { .. } => "Correct the setting and run `hublake extract`".into(),
+            Self::Lake { source, .. } if matches!(**source, LakeError::UnsupportedType { .. }) => {
+                "Read a view of the database that casts the column; the lake holds no such type".into()
+            }
+            Self::Storage { source, .. } | Self::Lake { source, .. } => source.advice(),
             Self::Unreadable { .. } => {
                 "Check that the files are complete and that `partition_by` names their folders"
                     .into()
