@@ -53,6 +53,10 @@ async fn known_schemas(
     }
     let runtime = engine(project, &lake)?.runtime();
     for (name, config) in &project.config.sources {
+        // A copy has the columns it was made with; before there is one, the source's.
+        if config.copy.is_some() && schemas.contains_key(&TableName::usage(name)) {
+            continue;
+        }
         match Source::open(name, config, &project.dir, runtime.clone()).await {
             Ok(source) => {
                 schemas.insert(TableName::usage(name), source.schema());

@@ -6,6 +6,7 @@
 
 mod board;
 mod building;
+mod discovering;
 mod error;
 mod extracting;
 mod hanging;
@@ -16,21 +17,24 @@ mod results;
 mod run;
 mod session;
 pub mod settings;
+mod sources;
 mod standing;
 mod wanted;
 mod writing;
 
 pub use board::{ProgressBoard, ProgressLine};
 pub use building::{Built, build, engine};
+pub use discovering::{Discovered, DiscoveredColumn, discover_hubspot, discover_sources};
 pub use error::PipelineError;
 pub use extracting::{Extracted, extract, is_absence, keep_unread};
 pub use history::{StoredPlans, record, stored_plans};
 pub use outcome::Outcome;
 pub use privacy::{Purged, purge};
-pub use results::{CallResult, Mode, ModelResult, RunResults};
+pub use results::{CallResult, Mode, ModelResult, RunResults, SourceResult};
 pub use run::{Finished, RunOptions, apply_stored, new_run_id, run};
 pub use session::{Session, check_account, connect, lock};
 pub use settings::{PipelineConfig, Project, SettingsError};
+pub use sources::{Copied, OpenedSources, bad_files, copy_sources, open_sources, open_sources_of};
 pub use standing::table_status;
 pub use wanted::{ObjectJob, Schemas, Wanted, check_names, wanted};
 pub use writing::{Apply, WriteOptions};

@@ -21,6 +21,7 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
+mod explain;
 mod models;
 mod nearest;
 mod normalise;

@@ -109,6 +109,11 @@ pub enum PartitionColumn {
 }
 
 impl PartitionColumn {
+    /// The column's name; none where there is not exactly one.
+    pub fn name(&self) -> Option<String> {
+        self.column().map(|(name, _)| name)
+    }
+
     /// The column's name and type; none where there is not exactly one name.
     pub(super) fn column(&self) -> Option<(String, DataType)> {
         match self {
@@ -140,7 +145,40 @@ pub enum ColumnType {
     Timestamp,
 }
 
+impl std::fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+        })
+    }
+}
+
 impl ColumnType {
+    /// The type that a column of an Arrow type would be given; none where no type of
+    /// the settings means it.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::Text),
+            DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32 => Some(Self::Integer),
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(Self::Number),
+            DataType::Boolean => Some(Self::Boolean),
+            DataType::Date32 | DataType::Date64 => Some(Self::Date),
+            DataType::Timestamp(..) => Some(Self::Timestamp),
+            _ => None,
+        }
+    }
+
     pub(super) fn arrow_type(self) -> DataType {
         match self {
             Self::Text => DataType::Utf8,
