@@ -10,8 +10,12 @@ mod kills;
 mod load;
 mod main_job;
 mod openapi;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod privacy;
 mod recorded;
 mod s3;
+mod shell;
+mod sources;
 mod unkind;
 mod world;

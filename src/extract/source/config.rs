@@ -322,11 +322,25 @@ mod tests {
             ..SourceConfig::default()
         };
         let paths: Vec<_> = parquet.validate().into_iter().map(|problem| problem.path).collect();
-        assert_eq!(paths, ["types", "delimiter"]);
+        assert_eq!(paths, ["delimiter", "types"]);
         let csv = SourceConfig { parquet: None, csv: Some("a.csv".into()), ..parquet };
         assert_eq!(csv.validate(), []);
         let both = SourceConfig { ndjson: Some("b".into()), ..csv };
         assert_eq!(both.validate().len(), 1);
+    }
+
+    #[test]
+    fn a_database_that_is_not_built_in_names_the_flag_to_build_with() {
+        let table = FileDatabase { file: "app.duckdb".into(), table: "events".into() };
+        let config = SourceConfig { duckdb: Some(table), ..SourceConfig::default() };
+        let problems = config.validate();
+        if cfg!(feature = "duckdb") {
+            assert_eq!(problems, []);
+        } else {
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].path, "duckdb");
+            assert!(problems[0].problem.contains("--features duckdb"), "{}", problems[0]);
+        }
     }
 
     #[test]

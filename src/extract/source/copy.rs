@@ -138,6 +138,10 @@ pub async fn copy_source(
     let rows = copy.rows(since.map(|since| cursor.behind(since, config.overlap)), cursor)?;
     let mut merge = table.merge().map_err(copy.storing())?;
     let (read, seen) = copy.take(rows, &schema, cursor, &mut merge).await?;
+    let counts = merge.counts();
+    if read != counts.inserted + counts.updated + counts.unchanged {
+        return Err(copy.repeated_key());
+    }
     if since.is_none() && config.full_compare == FullCompare::Daily {
         merge.delete_others().await.map_err(copy.storing())?;
     }
@@ -235,6 +239,13 @@ impl Copy<'_> {
 
     fn refuse(&self, problem: impl Into<String>) -> SourceError {
         SourceError::Copy { source_name: self.source.name().to_owned(), problem: problem.into() }
+    }
+
+    fn repeated_key(&self) -> SourceError {
+        self.refuse(format!(
+            "`copy.key` (`{}`) does not tell its rows apart: some of them share it",
+            self.config.key.join("`, `")
+        ))
     }
 
     fn storing(&self) -> impl Fn(LakeError) -> SourceError + use<> {
@@ -371,10 +382,7 @@ impl Copy<'_> {
     async fn push(&self, rows: Vec<RecordBatch>, merge: &mut Merge<'_>) -> Result<(), SourceError> {
         let pushed = merge.push(Changes { rows, ..Changes::default() }).await;
         pushed.map_err(|error| match error {
-            LakeError::RepeatedKey { .. } => self.refuse(format!(
-                "`copy.key` (`{}`) does not tell its rows apart: two of them share it",
-                self.config.key.join("`, `")
-            )),
+            LakeError::RepeatedKey { .. } => self.repeated_key(),
             error => self.storing()(error),
         })
     }

@@ -168,6 +168,12 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
+    /// What has become of the changes so far. A key that came twice in one part counts
+    /// once.
+    pub fn counts(&self) -> UpsertCounts {
+        self.counts
+    }
+
     /// The value of a cursor of the table that is merged into.
     pub fn cursor(&self, app_id: &str) -> Option<i64> {
         self.table.cursor(app_id)
