@@ -63,18 +63,26 @@ impl Shell {
             eprintln!("Statements end in `;`; `\\?` helps, `\\q` leaves.");
         }
         let names = Names::default();
-        // Tables are opened one by one: nobody waits for that.
-        let learning = tokio::spawn(learn(self.answerer.clone(), names.clone()));
+        // Tables are opened one by one, while the person types.
+        let answerer = self.answerer.clone();
+        let mut learning = std::pin::pin!(learn(&answerer, names.clone()));
+        let mut learned = false;
         let editor_failed = |error| Failure::new(Outcome::Failed, error);
         let folder = &self.answerer.project.dir;
         let mut terminal = Terminal::open(folder, names).map_err(editor_failed)?;
         loop {
             // The editor blocks its thread; what learns names must not wait for it.
-            let asked = tokio::task::spawn_blocking(move || {
+            let mut asked = tokio::task::spawn_blocking(move || {
                 let line = terminal.read();
                 (terminal, line)
             });
-            let (back, line) = asked.await.map_err(|error| Failure::new(Outcome::Failed, error))?;
+            let answer = loop {
+                tokio::select! {
+                    answer = &mut asked => break answer,
+                    () = &mut learning, if !learned => learned = true,
+                }
+            };
+            let (back, line) = answer.map_err(|error| Failure::new(Outcome::Failed, error))?;
             terminal = back;
             match line.map_err(editor_failed)? {
                 Line::Text(text) => {
@@ -86,7 +94,6 @@ impl Shell {
                 Line::End => break,
             }
         }
-        learning.abort();
         Ok(Outcome::Succeeded)
     }
 
@@ -203,7 +210,7 @@ fn usage(problem: &str) -> Failure {
 }
 
 /// Learns the names of tables, then their columns.
-async fn learn(answerer: Arc<Answerer>, names: Names) {
+async fn learn(answerer: &Answerer, names: Names) {
     let Ok(tables) = answerer.tables().await else { return };
     for table in &tables {
         names.add(table, Vec::new());
