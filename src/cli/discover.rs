@@ -10,7 +10,8 @@ pub(super) async fn run(args: &DiscoverArgs, common: &Common) -> Result<Outcome,
     let mut found = Discovered::default();
     if args.what == Some(DiscoverWhat::Sources) {
         // The account is not asked, so no token is needed.
-        let lake = Lake::open(&project.config.lake, &project.dir).await.map_err(PipelineError::from)?;
+        let lake =
+            Lake::open(&project.config.lake, &project.dir).await.map_err(PipelineError::from)?;
         lake.check_writable().await.map_err(PipelineError::from)?;
         let lock = pipeline::lock(&lake).await?;
         pipeline::discover_sources(&project, &lake, &mut found).await?;
@@ -54,6 +55,9 @@ fn pins(found: &Discovered) -> String {
 fn key(column: &str) -> String {
     let is_plain = column.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && column.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let is_word = matches!(column.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
+    let is_word = matches!(
+        column.to_ascii_lowercase().as_str(),
+        "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n"
+    );
     if is_plain && !is_word { column.to_owned() } else { format!("{column:?}") }
 }

@@ -58,7 +58,8 @@ impl Answerer {
         if let Some((table, reason)) =
             missing.into_iter().find(|(table, _)| sql.contains(&table.to_string()))
         {
-            return failure.advise(format!("`{table}` cannot be read: {reason}"));
+            // Without its table the query looks wrong; it is not.
+            return Failure::new(Outcome::Failed, format!("`{table}` cannot be read: {reason}"));
         }
         if failure.outcome() != Outcome::Failed {
             return failure;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::DataType;
 use futures::StreamExt;
 use futures::stream;
@@ -80,7 +82,10 @@ impl Discovered {
 ///
 /// # Errors
 /// The lake cannot be written.
-pub async fn discover_hubspot(session: &Session<'_>, found: &mut Discovered) -> Result<(), PipelineError> {
+pub async fn discover_hubspot(
+    session: &Session<'_>,
+    found: &mut Discovered,
+) -> Result<(), PipelineError> {
     let (project, client) = (session.project, &session.client);
     let pipelines: Vec<_> = project.pipelines.iter().collect();
     let wanted = wanted(project, client, &pipelines, &[]).await?;
@@ -149,7 +154,8 @@ fn properties(
     let selected = match job {
         None => Vec::new(),
         Some(job) => {
-            let chosen = extract::selected_properties(object, &job.config, &job.always, definitions);
+            let chosen =
+                extract::selected_properties(object, &job.config, &job.always, definitions);
             chosen.unwrap_or_else(|error| {
                 problems.push((Outcome::Settings, chain(&error)));
                 Vec::new()
@@ -165,7 +171,11 @@ fn properties(
                 table: table_of(object),
                 column: definition.name.clone(),
                 sql_type: type_name(&definition.property_type.arrow_type()),
-                declared: format!("{}/{}", definition.property_type.as_str(), definition.field_type),
+                declared: format!(
+                    "{}/{}",
+                    definition.property_type.as_str(),
+                    definition.field_type
+                ),
                 label: Some(definition.label.clone()),
                 options: (!values.is_empty()).then_some(options),
                 selected: selected.iter().any(|chosen| chosen.name == definition.name),
@@ -206,7 +216,8 @@ pub async fn discover_sources(
             }
         };
         for file in source.skipped() {
-            let sentence = format!("Source `{name}` is read without a file that does not parse: {file}");
+            let sentence =
+                format!("Source `{name}` is read without a file that does not parse: {file}");
             found.problems.push((Outcome::Succeeded, sentence));
         }
         let partitions: Vec<String> =
@@ -220,7 +231,11 @@ pub async fn discover_sources(
                 && !partitions.contains(field.name())
                 && let Some(guessed) = ColumnType::of(field.data_type())
             {
-                found.guessed.entry(name.clone()).or_default().push((field.name().clone(), guessed));
+                found
+                    .guessed
+                    .entry(name.clone())
+                    .or_default()
+                    .push((field.name().clone(), guessed));
             }
             found.columns.push(DiscoveredColumn {
                 table: TableName::usage(name).to_string(),
@@ -291,7 +306,8 @@ impl Rows {
             ("discovered_at", Arc::new(times.with_timezone("UTC"))),
         ];
         let columns = columns.into_iter().map(|(name, column)| (name, column, true));
-        let rows = RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length");
+        let rows =
+            RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length");
         let spec = TableSpec {
             name: TableName::system("sources"),
             schema: rows.schema(),

@@ -48,7 +48,8 @@ pub async fn open_sources(
         let table = TableName::usage(name);
         if source.copy.is_some() {
             if lake.table(&table).await?.is_none() {
-                let sentence = "it has not been copied into the lake yet; `hublake extract` copies it";
+                let sentence =
+                    "it has not been copied into the lake yet; `hublake extract` copies it";
                 missing.insert(table, sentence.to_owned());
             }
             continue;
@@ -78,10 +79,9 @@ pub async fn open_sources_of(
     let is_read = |name: &str| {
         let table = TableName::usage(name);
         sql.contains(name)
-            || project
-                .graph
-                .names()
-                .any(|model| sql.contains(model) && project.graph.tables_read(model).contains(&table))
+            || project.graph.names().any(|model| {
+                sql.contains(model) && project.graph.tables_read(model).contains(&table)
+            })
     };
     open_sources(project, lake, is_read).await
 }
@@ -121,7 +121,9 @@ pub async fn bad_files(
         if !is_file {
             continue;
         }
-        let Ok(source) = Source::open(name, config, &project.dir, runtime.clone()).await else { continue };
+        let Ok(source) = Source::open(name, config, &project.dir, runtime.clone()).await else {
+            continue;
+        };
         if let Ok(files) = source.bad_files().await
             && !files.is_empty()
         {
@@ -171,7 +173,8 @@ pub async fn copy_sources(session: &Session<'_>, full: bool) -> Result<Copied, P
             None => break,
             Some(Ok((report, skipped))) => {
                 if !skipped.is_empty() {
-                    let sentence = format!("Source `{name}` is copied without {}", listed(&skipped));
+                    let sentence =
+                        format!("Source `{name}` is copied without {}", listed(&skipped));
                     copied.problems.push((Outcome::Succeeded, sentence));
                 }
                 let skipped_files = skipped.len() as u64;

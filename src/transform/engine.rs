@@ -56,6 +56,9 @@ impl SessionSettings {
         let pool = FairSpillPool::new(config.memory_limit.bytes());
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
+            // Files come and go while a shell or a server lives; the cache of lists never
+            // looks again.
+            .with_object_list_cache_limit(0)
             .build_arc()
             .map_err(|error| TransformError::running("The SQL engine", error))?;
         Ok(Self { config: session_config(config), runtime })

@@ -97,12 +97,18 @@ async fn filters_projections_and_limits_reach_the_server() {
     assert!(!plan.contains("FilterExec") && !plan.contains("\"\"price\"\""), "{plan}");
     let found = "select id from usage.app where updated_at >= timestamp '2026-01-06T00:00:00Z'";
     assert_eq!(world.query(found).await[1..], ["2"]);
-    assert_eq!(world.query("select id from usage.app where created = date '2026-01-01'").await[1..], ["1"]);
+    assert_eq!(
+        world.query("select id from usage.app where created = date '2026-01-01'").await[1..],
+        ["1"]
+    );
     assert_eq!(world.query("select id from usage.app where price > 1.5").await[1..], ["1"]);
     assert_eq!(world.query("select id from usage.app where not active").await[1..], ["2"]);
     // Text is ordered by us, and our functions are unknown to the server.
     assert_eq!(world.query("select id from usage.app where name > 'B'").await[1..], ["2"]);
-    assert_eq!(world.query("select id from usage.app where lower(name) like 'ac%'").await[1..], ["1"]);
+    assert_eq!(
+        world.query("select id from usage.app where lower(name) like 'ac%'").await[1..],
+        ["1"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,7 +125,10 @@ async fn the_session_can_only_read_and_a_statement_ends_in_time() {
     );
     let settings = std::fs::read_to_string(world.path("hublake.yml")).expect("settings");
     for (view, word) in [("writes", "read-only"), ("sleeps", "timeout")] {
-        world.write("hublake.yml", &settings.replace("bounds.workspaces", &format!("bounds.{view}")));
+        world.write(
+            "hublake.yml",
+            &settings.replace("bounds.workspaces", &format!("bounds.{view}")),
+        );
         let ran = world.hublake(&["query", "select n from usage.app"]).await;
         assert_ne!(ran.code, 0, "{}", ran.stdout);
         assert!(ran.stderr.contains(word), "{}", ran.stderr);
@@ -164,7 +173,11 @@ async fn a_table_is_copied_incrementally_by_every_run() {
     // Arrays and JSON are lists and text in the lake.
     let first = world.run().await;
     let counts = &first["sources"]["app"]["copied"];
-    assert_eq!((counts["read"].as_u64(), counts["inserted"].as_u64()), (Some(3), Some(3)), "{counts}");
+    assert_eq!(
+        (counts["read"].as_u64(), counts["inserted"].as_u64()),
+        (Some(3), Some(3)),
+        "{counts}"
+    );
     assert_eq!(world.value("select count(*) from usage.app").await, "3");
     let files = world.data_files("usage").len();
     psql(

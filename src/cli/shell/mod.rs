@@ -193,7 +193,8 @@ impl Shell {
         let schema = self.answerer.columns(table).await?;
         let fields = schema.fields();
         let text = |get: &dyn Fn(&arrow::datatypes::Field) -> String| {
-            Arc::new(fields.iter().map(|field| Some(get(field))).collect::<StringArray>()) as ArrayRef
+            Arc::new(fields.iter().map(|field| Some(get(field))).collect::<StringArray>())
+                as ArrayRef
         };
         let nullable: BooleanArray = fields.iter().map(|field| Some(field.is_nullable())).collect();
         let columns = [

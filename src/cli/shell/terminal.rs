@@ -20,11 +20,52 @@ const PROMPT: &str = "hublake> ";
 const HISTORY: usize = 1_000;
 /// Words of SQL that are completed, the common ones.
 const KEYWORDS: [&str; 46] = [
-    "and", "as", "asc", "between", "by", "case", "cast", "count", "cross", "desc", "distinct",
-    "else", "end", "except", "exists", "explain", "false", "filter", "from", "full", "group",
-    "having", "in", "inner", "intersect", "is", "join", "left", "like", "limit", "not", "null",
-    "offset", "on", "or", "order", "over", "partition", "right", "select", "then", "true", "union",
-    "when", "where", "with",
+    "and",
+    "as",
+    "asc",
+    "between",
+    "by",
+    "case",
+    "cast",
+    "count",
+    "cross",
+    "desc",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "explain",
+    "false",
+    "filter",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "intersect",
+    "is",
+    "join",
+    "left",
+    "like",
+    "limit",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "over",
+    "partition",
+    "right",
+    "select",
+    "then",
+    "true",
+    "union",
+    "when",
+    "where",
+    "with",
 ];
 /// Commands of the shell.
 const COMMANDS: [&str; 4] = ["\\d", "\\o", "\\q", "\\?"];
@@ -102,9 +143,9 @@ fn complete(names: &Names, line: &str, place: usize) -> (usize, Vec<String>) {
         return (0, fitting.map(|command| (*command).to_owned()).collect());
     }
     let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let start = typed.rfind(|c| !is_name(c)).map_or(0, |at| {
-        at + typed[at..].chars().next().map_or(1, char::len_utf8)
-    });
+    let start = typed
+        .rfind(|c| !is_name(c))
+        .map_or(0, |at| at + typed[at..].chars().next().map_or(1, char::len_utf8));
     let word = &typed[start..];
     if word.is_empty() {
         return (start, Vec::new());

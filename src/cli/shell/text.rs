@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {
-        let text = "select ';', \";\" -- ;\n, 1 /* ; */; select 2 ;\n -- the rest; still\n select 'ü";
+        let text =
+            "select ';', \";\" -- ;\n, 1 /* ; */; select 2 ;\n -- the rest; still\n select 'ü";
         let (ended, rest) = statements(text);
         assert_eq!(ended, ["select ';', \";\" -- ;\n, 1 /* ; */", "select 2"]);
         assert!(rest.ends_with("select 'ü"), "{rest}");

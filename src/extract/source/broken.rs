@@ -20,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::error::told;
 use super::files::Files;
 
 /// Files looked into at once: each waits for its store.
@@ -42,7 +43,7 @@ impl std::fmt::Display for BadFile {
 
 impl BadFile {
     fn new(file: &ObjectMeta, error: &DataFusionError) -> Self {
-        Self { path: file.location.to_string(), reason: error.strip_backtrace() }
+        Self { path: file.location.to_string(), reason: told(error) }
     }
 }
 
@@ -78,9 +79,11 @@ pub(super) async fn survey(
     let schema = match options.format.infer_schema(state, &store, &all).await {
         Ok(schema) => schema,
         Err(whole) => {
-            let asked = stream::iter(all.clone()).map(|file| infer_one(options, state, &store, file));
+            let asked =
+                stream::iter(all.clone()).map(|file| infer_one(options, state, &store, file));
             let asked: Vec<_> = asked.buffered(FILES_AT_ONCE).collect().await;
-            let refused = asked.iter().filter_map(|(file, answer)| Some((file, answer.as_ref().err()?)));
+            let refused =
+                asked.iter().filter_map(|(file, answer)| Some((file, answer.as_ref().err()?)));
             bad.extend(refused.map(|(file, error)| BadFile::new(file, error)));
             let good: Vec<_> =
                 asked.into_iter().filter_map(|(file, answer)| answer.ok().map(|_| file)).collect();
@@ -123,7 +126,8 @@ async fn other_headers(
     let asked: Vec<_> = asked.buffered(FILES_AT_ONCE).collect().await;
     let differs = asked.into_iter().filter_map(|(file, answer)| match answer {
         Ok(found) => {
-            let found: Vec<&str> = found.fields().iter().map(|field| field.name().as_str()).collect();
+            let found: Vec<&str> =
+                found.fields().iter().map(|field| field.name().as_str()).collect();
             let reason = format!(
                 "its header is `{}`, that of the others is `{}`",
                 found.join(","),
@@ -220,7 +224,8 @@ impl TableProvider for Without {
         let Some(config) = scanned(&plan) else { return Ok(plan) };
         let kept = config.file_groups.iter().map(|group| {
             let files = group.files().iter();
-            let kept = files.filter(|file| !self.skipped.contains(file.object_meta.location.as_ref()));
+            let kept =
+                files.filter(|file| !self.skipped.contains(file.object_meta.location.as_ref()));
             FileGroup::new(kept.cloned().collect())
         });
         Ok(reading(config, kept.collect()))

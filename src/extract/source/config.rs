@@ -296,8 +296,9 @@ impl SourceConfig {
             ("options", is_stored, !self.options.is_empty(), "for files and Delta tables only"),
         ];
         let misplaced = keys.into_iter().filter(|(_, fits, set, _)| *set && !fits);
-        let mut problems: Vec<InvalidSource> =
-            misplaced.map(|(key, _, _, which)| invalid(key, format!("This key is {which}"))).collect();
+        let mut problems: Vec<InvalidSource> = misplaced
+            .map(|(key, _, _, which)| invalid(key, format!("This key is {which}")))
+            .collect();
         if !has_types && !self.types.is_empty() {
             problems.push(invalid("types", "This source names its own types: cast in SQL"));
         }

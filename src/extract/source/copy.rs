@@ -12,7 +12,9 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{cast, max};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, ident};
@@ -23,7 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use super::period::Period;
 use super::{Source, SourceError, session};
-use crate::lake::{Changes, Cursor, Lake, LakeError, Merge, Table, TableName, TableSpec, lake_schema};
+use crate::lake::{
+    Changes, Cursor, Lake, LakeError, Merge, Table, TableName, TableSpec, lake_schema,
+};
 
 /// When everything was last read whole (µs since 1970, when that began).
 const COMPARED: &str = "hublake.copy.compared";
@@ -211,7 +215,9 @@ impl CursorKind {
                 let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
                 max(cast(column, &utc)?.as_primitive::<TimestampMicrosecondType>())
             }
-            Self::Day => max(cast(column, &DataType::Date32)?.as_primitive::<Date32Type>()).map(i64::from),
+            Self::Day => {
+                max(cast(column, &DataType::Date32)?.as_primitive::<Date32Type>()).map(i64::from)
+            }
             Self::Number => max(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>()),
         })
     }
@@ -250,7 +256,10 @@ impl Copy<'_> {
 
     fn storing(&self) -> impl Fn(LakeError) -> SourceError + use<> {
         let source_name = self.source.name().to_owned();
-        move |source| SourceError::Lake { source_name: source_name.clone(), source: Box::new(source) }
+        move |source| SourceError::Lake {
+            source_name: source_name.clone(),
+            source: Box::new(source),
+        }
     }
 
     /// The columns as the lake holds them.
@@ -270,11 +279,14 @@ impl Copy<'_> {
 
     fn cursor_kind(&self, schema: &SchemaRef) -> Result<CursorKind, SourceError> {
         let column = &self.config.cursor;
-        let field = schema.field_with_name(column).map_err(|error| self.refuse(error.to_string()))?;
+        let field =
+            schema.field_with_name(column).map_err(|error| self.refuse(error.to_string()))?;
         let kind = match field.data_type() {
             DataType::Timestamp(..) => CursorKind::Time,
             DataType::Date32 => CursorKind::Day,
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => CursorKind::Number,
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+                CursorKind::Number
+            }
             other => {
                 return Err(self.refuse(format!(
                     "`copy.cursor` is `{column}`, which is {other}: a time, a date or a whole number \

@@ -119,7 +119,42 @@ pub enum SourceError {
     },
 }
 
+/// What a reader said, without the values it quotes: they are people's data.
+pub(super) fn told(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let text = [" Row data:", " got "]
+        .iter()
+        .fold(text.as_str(), |text, end| text.find(end).map_or(text, |at| &text[..at]));
+    let text = match (text.find("value '"), text.rfind("' as type")) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{}a value{}", &text[..from], &text[to + 1..])
+        }
+        _ => text.to_owned(),
+    };
+    // What else is quoted is a value too; columns stand in other quotes.
+    let mut parts = text.split('"');
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for (place, part) in parts.enumerate() {
+        told.push_str(if place % 2 == 0 { "…" } else { part });
+    }
+    told
+}
+
 impl SourceError {
+    /// Files or a table that cannot be read.
+    pub(super) fn unreadable(name: &str, location: &str, error: DataFusionError) -> Self {
+        let quotes = matches!(
+            error.find_root(),
+            DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
+        );
+        let source = if quotes { DataFusionError::External(told(&error).into()) } else { error };
+        Self::Unreadable {
+            source_name: name.to_owned(),
+            location: location.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
     /// What to do next, as one sentence.
     pub fn advice(&self) -> String {
         match self {
@@ -141,13 +176,45 @@ impl SourceError {
             ),
             Self::Copy { .. } => "Correct the setting and run `hublake extract`".into(),
             Self::Lake { source, .. } if matches!(**source, LakeError::UnsupportedType { .. }) => {
-                "Read a view of the database that casts the column; the lake holds no such type".into()
+                "Read a view of the database that casts the column; the lake holds no such type"
+                    .into()
             }
             Self::Storage { source, .. } | Self::Lake { source, .. } => source.advice(),
             Self::Unreadable { .. } => {
                 "Check that the files are complete and that `partition_by` names their folders"
                     .into()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_repeated() {
+        let cases = [
+            (
+                "Error while parsing value 'a' as type 'b' as type 'Int64' for column 1 at line 7. Row data: '[a]'",
+                "Error while parsing a value as type 'Int64' for column 1 at line 7.",
+            ),
+            (
+                "whilst decoding field 'n': expected i64 got \"hunter2\"",
+                "whilst decoding field 'n': expected i64",
+            ),
+            (
+                "invalid input syntax for type integer: \"hunter2\" at",
+                "invalid input syntax for type integer: … at",
+            ),
+            (
+                "canceling statement due to statement timeout",
+                "canceling statement due to statement timeout",
+            ),
+        ];
+        for (said, expected) in cases {
+            let error = DataFusionError::Execution(said.to_owned());
+            assert_eq!(told(&error).trim_start_matches("Execution error: "), expected);
         }
     }
 }

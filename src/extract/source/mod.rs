@@ -29,8 +29,8 @@ use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 
 pub use broken::BadFile;
 use broken::Without;
-use config::{Format, Place};
 pub use config::{ColumnType, InvalidSource, OnBadFile, PartitionColumn, SourceConfig};
+use config::{Format, Place};
 pub use copy::{CopyConfig, CopyReport, FullCompare, Overlap, copy_source};
 pub use database::{
     AdbcOption, AdbcSource, ClickHouseSource, FileDatabase, FlightSqlSource, ServerSource, Tls,
@@ -87,7 +87,9 @@ impl Source {
             });
         };
         let opened = match place {
-            Place::Files(format, _) => open_files(name, format, config, project_dir, &runtime).await?,
+            Place::Files(format, _) => {
+                open_files(name, format, config, project_dir, &runtime).await?
+            }
             Place::Delta(url) => open_delta(name, url, config, project_dir).await?,
             Place::Database(database) => {
                 let table = database::open(name, database, project_dir).await?;
@@ -98,11 +100,27 @@ impl Source {
             }
         };
         let Opened { kind, location, provider, files, skipped } = opened;
-        let source = Self { name: name.to_owned(), kind, location, provider, files, skipped, runtime };
-        if source.is_empty().await? {
-            return Err(SourceError::Empty { source_name: source.name, location: source.location });
+        let source =
+            Self { name: name.to_owned(), kind, location, provider, files, skipped, runtime };
+        match source.is_empty().await {
+            Ok(false) => Ok(source),
+            Ok(true) => {
+                Err(SourceError::Empty { source_name: source.name, location: source.location })
+            }
+            Err(error) => Err(source.blame(error).await),
         }
-        Ok(source)
+    }
+
+    /// The file that an error is about, where there is one: the engine says what is
+    /// wrong, and not where.
+    async fn blame(&self, error: SourceError) -> SourceError {
+        let mut bad = self.bad_files().await.unwrap_or_default().into_iter();
+        match bad.next() {
+            None => error,
+            Some(file) => {
+                SourceError::BadFile { source_name: self.name.clone(), file, others: bad.count() }
+            }
+        }
     }
 
     /// The name after `usage.`.
@@ -165,19 +183,17 @@ impl Source {
     }
 
     async fn is_empty(&self) -> Result<bool, SourceError> {
-        let first = async {
-            session(&self.runtime).read_table(self.provider())?.limit(0, Some(1))?.collect().await
-        };
+        // One file after the other, so that what is met does not depend on chance.
+        let config = SessionConfig::new().with_target_partitions(1);
+        let session = SessionContext::new_with_config_rt(config, self.runtime.clone());
+        let first =
+            async { session.read_table(self.provider())?.limit(0, Some(1))?.collect().await };
         let batches = first.await.map_err(|error| self.unreadable(error))?;
         Ok(batches.iter().all(|batch| batch.num_rows() == 0))
     }
 
     fn unreadable(&self, error: DataFusionError) -> SourceError {
-        SourceError::Unreadable {
-            source_name: self.name.clone(),
-            location: self.location.clone(),
-            source: Box::new(error),
-        }
+        SourceError::unreadable(&self.name, &self.location, error)
     }
 }
 
@@ -194,11 +210,7 @@ async fn open_files(
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<Opened, SourceError> {
     let files = Files::find(name, config, project_dir, runtime).await?;
-    let unreadable = |error: DataFusionError| SourceError::Unreadable {
-        source_name: name.to_owned(),
-        location: files.location.clone(),
-        source: Box::new(error),
-    };
+    let unreadable = |error| SourceError::unreadable(name, &files.location, error);
     let session = session(runtime);
     let skips = config.on_bad_file == OnBadFile::Skip;
     let options = files.options(config);
@@ -279,11 +291,7 @@ fn with_cast_types(
     }
     let schema = with_types(name, &table.schema(), config)?;
     let view = nulls_for(&[], table, &schema, &session(runtime));
-    view.map_err(|error| SourceError::Unreadable {
-        source_name: name.to_owned(),
-        location: location.to_owned(),
-        source: Box::new(error),
-    })
+    view.map_err(|error| SourceError::unreadable(name, location, error))
 }
 
 /// The schema with the types that the settings give; the reader then reads

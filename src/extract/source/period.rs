@@ -21,7 +21,11 @@ impl Period {
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = || D::Error::custom(format!("`{text}` is no length of time: write `90s`, `10m` or `1h 30m`"));
+        let wrong = || {
+            D::Error::custom(format!(
+                "`{text}` is no length of time: write `90s`, `10m` or `1h 30m`"
+            ))
+        };
         humantime::parse_duration(text.trim()).map(Self).map_err(|_| wrong())
     }
 }

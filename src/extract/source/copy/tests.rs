@@ -82,7 +82,8 @@ fn counts(report: &CopyReport) -> [u64; 5] {
 #[tokio::test]
 async fn only_what_is_new_is_read_and_late_rows_are_met_in_the_overlap() {
     let world = World::new(FullCompare::Never).await;
-    world.write("id,plan,seen\n1,free,2026-01-01T08:00:00Z\n2,free,2026-01-01T12:00:00Z\n3,free,\n");
+    world
+        .write("id,plan,seen\n1,free,2026-01-01T08:00:00Z\n2,free,2026-01-01T12:00:00Z\n3,free,\n");
     let first = world.copy(NOW).await;
     assert_eq!((counts(&first), first.whole), ([3, 3, 0, 0, 0], true));
     let version = world.table().await.version();
@@ -102,7 +103,12 @@ async fn only_what_is_new_is_read_and_late_rows_are_met_in_the_overlap() {
     assert_eq!(counts(&next), [3, 1, 1, 1, 0]);
     assert_eq!(
         world.stored().await,
-        ["1,free,2026-01-01T08:00:00Z", "2,pro,2026-01-01T13:00:00Z", "3,free,", "4,late,2026-01-01T11:55:00Z"]
+        [
+            "1,free,2026-01-01T08:00:00Z",
+            "2,pro,2026-01-01T13:00:00Z",
+            "3,free,",
+            "4,late,2026-01-01T11:55:00Z"
+        ]
     );
 }
 
@@ -133,7 +139,9 @@ async fn a_column_that_comes_in_has_every_row_read_once_even_after_a_cut() {
     let world = World::new(FullCompare::Never).await;
     world.write("id,plan,seen\n1,free,2026-01-01T08:00:00Z\n2,free,2026-01-01T12:00:00Z\n");
     world.copy(NOW).await;
-    world.write("id,plan,seen,seats\n1,free,2026-01-01T08:00:00Z,5\n2,free,2026-01-01T12:00:00Z,6\n");
+    world.write(
+        "id,plan,seen,seats\n1,free,2026-01-01T08:00:00Z,5\n2,free,2026-01-01T12:00:00Z,6\n",
+    );
     // The cut: the column is there, no row has been read.
     let source = world.source().await;
     let copy = Copy { source: &source, config: &world.config, now: NOW + MINUTE };
@@ -162,7 +170,11 @@ async fn what_cannot_be_copied_says_why() {
     world.config.cursor = "sen".into();
     let unknown = said(world.try_copy(NOW).await.expect_err("no such column"));
     assert!(unknown.contains("`sen`") && unknown.contains("`seen`"), "{unknown}");
-    world.config = CopyConfig { cursor: "id".into(), overlap: Some(Overlap::Time(DEFAULT_OVERLAP)), ..world.config };
+    world.config = CopyConfig {
+        cursor: "id".into(),
+        overlap: Some(Overlap::Time(DEFAULT_OVERLAP)),
+        ..world.config
+    };
     let overlap = said(world.try_copy(NOW).await.expect_err("a length of time for a number"));
     assert!(overlap.contains("`copy.overlap`"), "{overlap}");
 }

@@ -27,7 +27,8 @@ pub(super) async fn open(
         let value = match value {
             AdbcOption::Text(text) => text.clone(),
             AdbcOption::Kept(secret) => {
-                let secret = secret.resolve(project_dir).map_err(|error| Trouble::of(&error, &[]))?;
+                let secret =
+                    secret.resolve(project_dir).map_err(|error| Trouble::of(&error, &[]))?;
                 secrets.push(secret.expose_secret().to_owned());
                 secret.expose_secret().to_owned()
             }
@@ -42,9 +43,11 @@ pub(super) async fn open(
         source.driver.clone()
     };
     let entrypoint = source.entrypoint.as_ref().map(|name| name.as_bytes());
-    let mut driver = ManagedDriver::load_dynamic_from_filename(driver, entrypoint, AdbcVersion::V110)
-        .map_err(|error| Trouble::of(&error, &secrets))?;
-    let database = driver.new_database_with_opts(options).map_err(|error| Trouble::of(&error, &secrets))?;
+    let mut driver =
+        ManagedDriver::load_dynamic_from_filename(driver, entrypoint, AdbcVersion::V110)
+            .map_err(|error| Trouble::of(&error, &secrets))?;
+    let database =
+        driver.new_database_with_opts(options).map_err(|error| Trouble::of(&error, &secrets))?;
     let pool = AdbcConnectionPoolBuilder::new(database).with_min_idle(Some(1)).build();
     let pool = pool.map_err(|error| Trouble::of(error.as_ref(), &secrets))?;
     let factory = AdbcTableFactory::new(Arc::new(pool));

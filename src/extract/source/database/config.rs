@@ -202,7 +202,8 @@ impl Database<'_> {
     /// What is wrong with the settings: the key below the source, and why.
     pub(in super::super) fn validate(self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
-        let mut say = |key: &str, problem: String| problems.push((format!("{}{key}", self.key()), problem));
+        let mut say =
+            |key: &str, problem: String| problems.push((format!("{}{key}", self.key()), problem));
         let (feature, built_in) = self.feature();
         if !built_in {
             say(
@@ -230,8 +231,8 @@ impl Database<'_> {
         if let Self::MySql(ServerSource { tls: Tls::VerifyCa, .. }) = self {
             say(".tls", "MySQL connections have `verify_full`, `require` and `disable`".into());
         }
-        if let Self::ClickHouse(ClickHouseSource { url, .. }) | Self::FlightSql(FlightSqlSource { url, .. }) =
-            self
+        if let Self::ClickHouse(ClickHouseSource { url, .. })
+        | Self::FlightSql(FlightSqlSource { url, .. }) = self
             && let Err(problem) = plain_url(url)
         {
             say(".url", problem);
@@ -255,9 +256,10 @@ fn plain_url(url: &str) -> Result<(), String> {
     let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     match parsed {
         None => Err("An absolute `http` or `https` URL is expected".into()),
-        Some(url) if url.password().is_some() || !url.username().is_empty() => {
-            Err("The user and the password have keys of their own: `user`, and `password` by reference".into())
-        }
+        Some(url) if url.password().is_some() || !url.username().is_empty() => Err(
+            "The user and the password have keys of their own: `user`, and `password` by reference"
+                .into(),
+        ),
         Some(_) => Ok(()),
     }
 }

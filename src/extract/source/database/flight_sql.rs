@@ -26,10 +26,13 @@ pub(super) async fn open(
         resolved.map_err(|error| Trouble::of(&error, &[]))
     };
     let (password, token) = (resolve(&source.password)?, resolve(&source.token)?);
-    let secrets = [&password, &token].map(|secret| secret.as_ref().map_or("", |secret| secret.expose_secret()));
+    let secrets = [&password, &token]
+        .map(|secret| secret.as_ref().map_or("", |secret| secret.expose_secret()));
     let mut options = HashMap::from([(QUERY.to_owned(), source.query.clone())]);
     options.extend(source.user.clone().map(|user| (USERNAME.to_owned(), user)));
-    options.extend(password.as_ref().map(|secret| (PASSWORD.to_owned(), secret.expose_secret().to_owned())));
+    options.extend(
+        password.as_ref().map(|secret| (PASSWORD.to_owned(), secret.expose_secret().to_owned())),
+    );
     options.extend(token.as_ref().map(|secret| {
         (format!("{HEADER_PREFIX}authorization"), format!("Bearer {}", secret.expose_secret()))
     }));
@@ -37,6 +40,7 @@ pub(super) async fn open(
     // made here TLS would not start.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let driver = FlightSqlDriver::new().with_persistent_headers(true);
-    let table = FlightTableFactory::new(Arc::new(driver)).open_table(source.url.clone(), options).await;
+    let table =
+        FlightTableFactory::new(Arc::new(driver)).open_table(source.url.clone(), options).await;
     Ok(Arc::new(table.map_err(|error| Trouble::of(&error, &secrets))?))
 }

@@ -5,11 +5,11 @@
 //! read-only and statements end in time, as far as the protocol knows of such
 //! things. What goes wrong is told without the connection's secrets.
 
-mod config;
 #[cfg(feature = "adbc")]
 mod adbc;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
+mod config;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 #[cfg(feature = "flight")]

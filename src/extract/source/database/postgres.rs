@@ -33,7 +33,10 @@ pub(super) async fn open(
     let table = factory.table_provider(reference(&source.table)).await;
     let table = table.map_err(|error| Trouble::of(error.as_ref(), &server.secrets()))?;
     if table.schema().fields().is_empty() {
-        return Err(Trouble(format!("There is no table or view `{}` that this user sees", source.table)));
+        return Err(Trouble(format!(
+            "There is no table or view `{}` that this user sees",
+            source.table
+        )));
     }
     Ok(table)
 }
@@ -57,7 +60,10 @@ fn parameters(
     );
     let mut parameters = HashMap::from([
         ("host".to_owned(), quoted(&server.host).into()),
-        ("port".to_owned(), format!("{} connect_timeout={}", server.port, CONNECT_TIMEOUT.as_secs()).into()),
+        (
+            "port".to_owned(),
+            format!("{} connect_timeout={}", server.port, CONNECT_TIMEOUT.as_secs()).into(),
+        ),
         ("user".to_owned(), quoted(&server.user).into()),
         ("db".to_owned(), quoted(&server.database).into()),
         ("pass".to_owned(), server.password.clone()),

@@ -24,13 +24,16 @@ impl ServerUrl {
     /// without quoting any of it.
     pub(super) fn parse(url: &SecretString, schemes: &[&str], port: u16) -> Result<Self, Trouble> {
         let form = format!("{}://user:password@host:{port}/database", schemes[0]);
-        let wrong = |what: &str| Trouble(format!("The connection URL {what}; its form is `{form}`"));
-        let url = Url::parse(url.expose_secret()).map_err(|error| wrong(&format!("is none ({error})")))?;
+        let wrong =
+            |what: &str| Trouble(format!("The connection URL {what}; its form is `{form}`"));
+        let url = Url::parse(url.expose_secret())
+            .map_err(|error| wrong(&format!("is none ({error})")))?;
         if !schemes.contains(&url.scheme()) {
             return Err(wrong("has another scheme"));
         }
         let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+        let host =
+            url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
         let database = text(url.path().trim_start_matches('/'));
         if database.is_empty() {
             return Err(wrong("names no database"));
@@ -77,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart_and_decoded() {
-        let url = parse("postgresql://a%40b:p%20w@db.acme.test/app%20one?sslmode=require").expect("a URL");
+        let url = parse("postgresql://a%40b:p%20w@db.acme.test/app%20one?sslmode=require")
+            .expect("a URL");
         assert_eq!((url.host.as_str(), url.port), ("db.acme.test", 5432));
         assert_eq!((url.user.as_str(), url.database.as_str()), ("a@b", "app one"));
         assert_eq!(url.secrets(), ["p w"]);
@@ -88,7 +92,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_url_is_told_without_it() {
-        for url in ["hunter2", "mysql://u:hunter2@h/d", "postgres://u:hunter2@h", "postgres://u:hunter2@h:x/d"] {
+        for url in [
+            "hunter2",
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h",
+            "postgres://u:hunter2@h:x/d",
+        ] {
             let Err(error) = parse(url) else { panic!("{url} was taken") };
             assert!(!error.0.contains("hunter2"), "{error}");
         }

@@ -31,19 +31,28 @@ pub(super) async fn open(
     source: &FileDatabase,
     project_dir: &Path,
 ) -> Result<Arc<dyn TableProvider>, Trouble> {
-    let path = std::path::absolute(project_dir.join(&source.file)).map_err(|error| Trouble::of(&error, &[]))?;
+    let path = std::path::absolute(project_dir.join(&source.file))
+        .map_err(|error| Trouble::of(&error, &[]))?;
     if !path.is_file() {
         return Err(Trouble(format!("There is no file `{}`", path.display())));
     }
     let path = path.to_string_lossy();
     let uri = format!("file:{}?mode=ro", utf8_percent_encode(&path, RESERVED));
     let opened = async {
-        let pool = SqliteConnectionPool::new(&uri, Mode::File, JoinPushDown::Disallow, Vec::new(), BUSY_TIMEOUT).await?;
+        let pool = SqliteConnectionPool::new(
+            &uri,
+            Mode::File,
+            JoinPushDown::Disallow,
+            Vec::new(),
+            BUSY_TIMEOUT,
+        )
+        .await?;
         let pool: Arc<dyn DbConnectionPool<_, _> + Send + Sync> = Arc::new(pool);
         let table = reference(&source.table);
         let schema = schema(&pool, &table).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
-            SqlTable::new_with_schema("sqlite", &pool, schema, table).with_dialect(Arc::new(SqliteDialect {})),
+            SqlTable::new_with_schema("sqlite", &pool, schema, table)
+                .with_dialect(Arc::new(SqliteDialect {})),
         )
     };
     let table = opened.await.map_err(|error| Trouble::of(error.as_ref(), &[]))?;
@@ -60,11 +69,15 @@ async fn schema<T: 'static, P: 'static>(
     table: &TableReference,
 ) -> Result<SchemaRef, Box<dyn std::error::Error + Send + Sync>> {
     let name = table.table().replace('\'', "''");
-    let of = table.schema().map_or(String::new(), |schema| format!(", '{}'", schema.replace('\'', "''")));
-    let declared = ask(pool, &format!("SELECT name, type FROM pragma_table_info('{name}'{of})")).await?;
+    let of = table
+        .schema()
+        .map_or(String::new(), |schema| format!(", '{}'", schema.replace('\'', "''")));
+    let declared =
+        ask(pool, &format!("SELECT name, type FROM pragma_table_info('{name}'{of})")).await?;
     let mut fields = Vec::new();
     for batch in &declared {
-        let (names, types) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        let (names, types) =
+            (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
         for row in 0..batch.num_rows() {
             let name = names.value(row);
             let data_type = match declared_type(types.value(row)) {
@@ -108,7 +121,8 @@ async fn seen_type<T: 'static, P: 'static>(
     )
     .await?;
     let kinds = kinds.first().filter(|batch| batch.num_rows() > 0 && batch.column(0).is_valid(0));
-    let kinds = kinds.and_then(|batch| Some(batch.column(0).as_string_opt::<i32>()?.value(0).to_owned()));
+    let kinds =
+        kinds.and_then(|batch| Some(batch.column(0).as_string_opt::<i32>()?.value(0).to_owned()));
     Ok(match kinds.as_deref().unwrap_or_default() {
         "integer" => DataType::Int64,
         "real" | "integer,real" | "real,integer" => DataType::Float64,

@@ -14,15 +14,15 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::TableType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, Operator, TableProviderFilterPushDown,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::TryStreamExt;
+
+use super::super::error::told;
 
 /// A provider's table, into which only those filters are pushed that mean the same
 /// in every database.
@@ -89,10 +89,13 @@ fn fit(filter: &Expr, schema: &SchemaRef) -> Fit {
                 .min()
                 .unwrap_or(Fit::None)
         }
-        Expr::Between(between) if !between.negated => {
-            compared(&between.expr, Operator::GtEq, &between.low, schema)
-                .min(compared(&between.expr, Operator::LtEq, &between.high, schema))
-        }
+        Expr::Between(between) if !between.negated => compared(
+            &between.expr,
+            Operator::GtEq,
+            &between.low,
+            schema,
+        )
+        .min(compared(&between.expr, Operator::LtEq, &between.high, schema)),
         Expr::Column(_) if column(filter, schema) == Some(DataType::Boolean) => Fit::Exact,
         // What lets through more than we do would let through less once negated.
         Expr::Not(inner) if fit(inner, schema) == Fit::Exact => Fit::Exact,
@@ -178,7 +181,8 @@ impl TableProvider for DatabaseTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // A table that is only counted needs no column, but a `select` needs one.
         let counted = projection.is_some_and(Vec::is_empty).then(|| vec![0]);
-        let inner = self.inner.scan(session, counted.as_ref().or(projection), filters, limit).await?;
+        let inner =
+            self.inner.scan(session, counted.as_ref().or(projection), filters, limit).await?;
         let schema = match projection {
             Some(columns) => Arc::new(self.schema().project(columns)?),
             None => self.schema(),
@@ -268,13 +272,22 @@ impl ExecutionPlan for DatabaseScan {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema.clone();
-        let rows = self.inner.execute(partition, context)?;
+        let kind = self.kind;
+        let rows =
+            self.inner.execute(partition, context)?.map_err(move |error| failed(kind, &error));
         let cast = move |batch: RecordBatch| {
-            typed(&batch, &schema).map_err(|error| DataFusionError::ArrowError(Box::new(error), None))
+            typed(&batch, &schema)
+                .map_err(|error| DataFusionError::ArrowError(Box::new(error), None))
         };
         let rows = rows.and_then(move |batch| std::future::ready(cast(batch)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
+}
+
+/// What a database said while it answered. It is no mistake of the query's, so it is
+/// passed on as it is, but for the values it quotes.
+fn failed(kind: &str, error: &DataFusionError) -> DataFusionError {
+    DataFusionError::External(format!("{kind} did not answer: {}", told(error)).into())
 }
 
 /// A batch with the types that the table promised: databases without strict types

@@ -85,7 +85,9 @@ async fn a_table_is_read_with_the_types_it_declares_or_holds() {
         "odd name Utf8",
     ];
     assert_eq!(types, expected);
-    let shown = rows(&source, "select id, email, score, joined, active, \"odd name\" from t order by id").await;
+    let shown =
+        rows(&source, "select id, email, score, joined, active, \"odd name\" from t order by id")
+            .await;
     for line in [
         "| 1  | ada@acme.test | 1.0   | 2026-01-01 08:00:00 | 1      |          |",
         "| 2  | BEA@acme.test | 2.5   | 2026-01-02 08:00:00 | 0      | x        |",
@@ -100,7 +102,8 @@ async fn a_table_is_read_with_the_types_it_declares_or_holds() {
 async fn projections_limits_and_safe_filters_reach_the_database() {
     let dir = users().await;
     let source = open(&dir, &sqlite("users")).await.expect("a table");
-    let plan = rows(&source, "explain select email from t where id >= 2 and score < 9 limit 1").await;
+    let plan =
+        rows(&source, "explain select email from t where id >= 2 and score < 9 limit 1").await;
     let scan = plan.lines().find(|line| line.contains("DatabaseScan: SQLite")).expect("a scan");
     assert!(scan.contains("`email`") && !scan.contains("`joined`"), "{plan}");
     assert!(scan.contains("`id` >= 2"), "{plan}");
@@ -136,7 +139,8 @@ async fn the_file_is_not_touched_and_what_is_wrong_is_named() {
 #[tokio::test]
 async fn a_column_of_mixed_values_fails_and_drops_no_row() {
     let dir = users().await;
-    execute(&dir.path().join("app.db"), &["insert into users (id, score) values (4, 'plenty')"]).await;
+    execute(&dir.path().join("app.db"), &["insert into users (id, score) values (4, 'plenty')"])
+        .await;
     let source = open(&dir, &sqlite("users")).await.expect("a table");
     let context = SessionContext::new();
     context.register_table("t", source.provider()).expect("a free name");
@@ -164,7 +168,10 @@ async fn a_sqlite_table_is_copied_by_a_time_that_is_text() {
     assert_eq!((first.read, first.inserted), (3, 3));
     execute(
         &dir.path().join("app.db"),
-        &["update users set score = 9, joined = '2026-01-03 08:00:00' where id = 1", "delete from users where id = 2"],
+        &[
+            "update users set score = 9, joined = '2026-01-03 08:00:00' where id = 1",
+            "delete from users where id = 2",
+        ],
     )
     .await;
     let source = open(&dir, &config).await.expect("a table");
