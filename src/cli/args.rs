@@ -74,6 +74,8 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Validate settings, SQL and, unless offline, the account, without moving data
     Check(CheckArgs),
+    /// List the account's properties and the sources' columns, read or not
+    Discover(DiscoverArgs),
     /// Read HubSpot objects into the lake
     Extract(ExtractArgs),
     /// Build the models
@@ -90,6 +92,8 @@ pub(super) enum Command {
     Privacy(PrivacyArgs),
     /// Ask the lake a question in SQL
     Query(QueryArgs),
+    /// Ask the lake questions, one after another
+    Shell(ShellArgs),
     /// Show how fresh the tables are and how the last runs ended
     Status,
     /// Serve a stand-in HubSpot on this machine
@@ -122,6 +126,29 @@ pub(super) struct CheckArgs {
     /// Do not call HubSpot
     #[arg(long)]
     pub(super) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiscoverArgs {
+    /// Only the account, or only the sources; both when left out
+    #[arg(value_enum)]
+    pub(super) what: Option<DiscoverWhat>,
+}
+
+/// Where to look
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DiscoverWhat {
+    /// The HubSpot account
+    Hubspot,
+    /// The sources of hublake.yml
+    Sources,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShellArgs {
+    /// Read the lake as it was at a time (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -229,7 +256,7 @@ pub(super) struct PurgeArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct QueryArgs {
-    /// One SELECT over hubspot.*, usage.*, system.* and the models
+    /// One SELECT over hubspot.*, usage.*, system.* and the models, or EXPLAIN before one
     #[arg(value_name = "SQL")]
     pub(super) sql: String,
     /// Read the lake as it was at a time (2026-01-31T12:00:00Z)

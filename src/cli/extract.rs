@@ -5,7 +5,7 @@ use super::{project, report, stop};
 use crate::extract::SyncMode;
 use crate::pipeline::{self, Mode, Outcome, RunResults, Session};
 
-/// Reads HubSpot objects into the lake.
+/// Reads HubSpot objects into the lake, and copies the sources that are to be copied.
 pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, Failure> {
     report::check_form(common)?;
     let project = project::load(common)?;
@@ -23,6 +23,13 @@ pub(super) async fn run(args: &ExtractArgs, common: &Common) -> Result<Outcome, 
     let wanted = pipeline::wanted(&project, &session.client, &pipelines, &args.objects).await?;
     let extracted = pipeline::extract(&session, &wanted, mode).await;
     pipeline::keep_unread(&session, &results.run_id, &extracted).await?;
+    if args.objects.is_empty() {
+        let copied = pipeline::copy_sources(&session, args.full).await?;
+        results.sources = copied.sources;
+        for (outcome, sentence) in copied.problems {
+            results.problem(outcome, sentence);
+        }
+    }
     drop(bars);
     results.objects = extracted.objects;
     for (outcome, sentence) in extracted.problems {

@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod completions;
 mod demo;
+mod discover;
 mod emulator;
 mod extract;
 mod failure;
@@ -23,6 +24,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod shell;
 mod starter;
 mod status;
 mod stop;
@@ -75,6 +77,7 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Demo(args) => demo::run(&args, common).await,
         Command::Init(args) => init::run(&args, common),
         Command::Check(args) => check::run(&args, common).await,
+        Command::Discover(args) => discover::run(&args, common).await,
         Command::Extract(args) => extract::run(&args, common).await,
         Command::Build(args) => build::run(&args, common).await,
         Command::Plan(args) => plan::run(&args, common).await,
@@ -83,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Rejects(args) => rejects::run(&args, common).await,
         Command::Privacy(args) => privacy::run(&args, common).await,
         Command::Query(args) => query::run(&args, common).await,
+        Command::Shell(args) => shell::run(&args, common).await,
         Command::Status => status::run(common).await,
         Command::Emulator(args) => emulator::run(&args, common).await,
         Command::Schema(args) => schema::run(&args),

@@ -43,7 +43,7 @@ pub use history::{HistoryReport, HistorySync, PROPERTY_HISTORY, is_history_curre
 pub use known::{ExpectedMirror, expected_mirror, other_table_schema};
 pub use lists::{LIST_MEMBERSHIPS, ListsReport, are_memberships_current, sync_lists};
 pub use mirror::{MirrorSchema, PropertyColumn, fresh_until, is_complete, mirror_table};
-pub use object::{ObjectReport, ObjectSync, SyncMode, sync_object};
+pub use object::{ObjectReport, ObjectSync, SyncMode, selected_properties, sync_object};
 pub use progress::Progress;
 pub use reference::{holds_pipelines, sync_owners, sync_pipelines, sync_properties, sync_schemas};
 pub use wanted::{CustomObject, ExtractAllConfig, ExtractConfig, ListsConfig, WantedObject};

@@ -116,8 +116,7 @@ pub async fn sync_object(sync: &ObjectSync<'_>) -> (ObjectReport, Option<Extract
 }
 
 async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), ExtractError> {
-    let always = needed_properties(sync);
-    let selected = sync.config.properties.select(sync.object.name(), sync.definitions, &always)?;
+    let selected = selected_properties(sync.object, sync.config, sync.always, sync.definitions)?;
     let schema = MirrorSchema::new(sync.object, selected);
     report.calls += 1;
     let server_time = server_time_ms(sync).await?;
@@ -150,10 +149,24 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
 pub(super) const ALWAYS: [&str; 4] =
     ["hs_object_id", "hs_merged_object_ids", "email", "hs_additional_emails"];
 
+/// The properties of an object type that are extracted: those selected, and those
+/// needed whatever the selection.
+///
+/// # Errors
+/// The selection names a property that the object type lacks.
+pub fn selected_properties<'d>(
+    object: &ObjectType,
+    config: &ExtractObjectConfig,
+    always: &[String],
+    definitions: &'d [PropertyDefinition],
+) -> Result<Vec<&'d PropertyDefinition>, ExtractError> {
+    config.properties.select(object.name(), definitions, &needed_properties(object, always))
+}
+
 /// Properties that are extracted whatever the selection.
-fn needed_properties(sync: &ObjectSync<'_>) -> Vec<String> {
-    let own = [sync.object.modified_property()].into_iter().chain(ALWAYS).map(str::to_owned);
-    own.chain(sync.always.iter().cloned()).collect()
+fn needed_properties(object: &ObjectType, always: &[String]) -> Vec<String> {
+    let own = [object.modified_property()].into_iter().chain(ALWAYS).map(str::to_owned);
+    own.chain(always.iter().cloned()).collect()
 }
 
 /// HubSpot's clock, in milliseconds: our own may be wrong.

@@ -8,8 +8,8 @@ use super::outcome::Outcome;
 use super::results::{ModelResult, RunResults};
 use super::session::Session;
 use super::settings::{PipelineConfig, Project};
+use super::sources::open_sources;
 use super::{history, known};
-use crate::extract::source::Source;
 use crate::lake::{Lake, LakeError, TableName};
 use crate::transform::{
     self, BuildOptions, BuildReport, Engine, ModelReport, ModelStatus, TestOutcome,
@@ -36,22 +36,8 @@ pub async fn engine(
     project: &Project,
     lake: &Lake,
 ) -> Result<(Engine, BTreeMap<TableName, String>), PipelineError> {
-    let config = &project.config;
-    let mut engine =
-        Engine::new(&config.engine, lake.clone(), project.graph.clone(), config.vars.clone())?;
-    let mut missing = BTreeMap::new();
-    for (name, source) in &config.sources {
-        match Source::open(name, source, &project.dir, engine.runtime()).await {
-            Ok(opened) => engine.register_source(opened.name(), opened.provider()),
-            Err(error) => {
-                missing.insert(
-                    TableName::usage(name),
-                    format!("{}; {}", chain(&error), error.advice()),
-                );
-            }
-        }
-    }
-    Ok((engine, missing))
+    let opened = open_sources(project, lake, |_| true).await?;
+    Ok((opened.engine, opened.missing))
 }
 
 /// What is to be built.

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::outcome::Outcome;
 use crate::extract::ObjectReport;
+use crate::extract::source::CopyReport;
 use crate::hubspot::CallCounts;
 use crate::load::Counts;
 
@@ -37,6 +38,8 @@ pub struct RunResults {
     pub exit_code: u8,
     /// Per object type extracted.
     pub objects: BTreeMap<String, ObjectReport>,
+    /// Per source that was copied, or read without some of its files.
+    pub sources: BTreeMap<String, SourceResult>,
     /// Per model built.
     pub models: BTreeMap<String, ModelResult>,
     /// Per write-back.
@@ -49,6 +52,15 @@ pub struct RunResults {
     pub problems: Vec<String>,
     #[serde(skip)]
     before: CallCounts,
+}
+
+/// What a run had to do with one of the user's own tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SourceResult {
+    /// What copying it came to; absent where it is read in place.
+    pub copied: Option<CopyReport>,
+    /// Files that do not parse and were left out.
+    pub skipped_files: u64,
 }
 
 /// What building one model came to.
@@ -122,6 +134,7 @@ impl RunResults {
             finished_at: now,
             exit_code: 0,
             objects: BTreeMap::new(),
+            sources: BTreeMap::new(),
             models: BTreeMap::new(),
             write_back: BTreeMap::new(),
             calls: CallResult::default(),

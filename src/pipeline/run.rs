@@ -10,12 +10,13 @@ use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
 use super::session::Session;
 use super::settings::PipelineConfig;
+use super::sources::{self, OpenedSources};
 use super::wanted::wanted;
 use super::writing::{self, Apply, Next, Stage, WriteOptions};
 use crate::extract::SyncMode;
 use crate::lake::{MaintenancePolicy, TableName};
 use crate::load::PlanSummary;
-use crate::transform::Engine;
+use crate::transform::{Engine, ModelStatus};
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
@@ -76,8 +77,12 @@ async fn stages(
     results: &mut RunResults,
 ) -> Result<Vec<PlanSummary>, PipelineError> {
     let extracted = extract(session, pipeline, options, results).await?;
-    let (engine, missing) = building::engine(session.project, &session.lake).await?;
+    let copied = copy(session, options, results).await?;
+    let OpenedSources { engine, missing, skipped } =
+        sources::open_sources(session.project, &session.lake, |_| true).await?;
+    sources::tell_skipped(&skipped, results);
     let mut incomplete = extracted.incomplete.clone();
+    incomplete.extend(copied);
     incomplete.extend(missing.iter().map(|(table, reason)| (table.to_string(), reason.clone())));
     let unavailable = unavailable(session, missing, &incomplete).await?;
     let built = build(session, &engine, pipeline, unavailable, results).await?;
@@ -171,6 +176,24 @@ async fn extract(
     Ok(extracted)
 }
 
+/// Copies the sources that the settings want copied, where the run reads anything;
+/// the tables that are behind their source thereafter, and why.
+async fn copy(
+    session: &Session<'_>,
+    options: &RunOptions,
+    results: &mut RunResults,
+) -> Result<BTreeMap<String, String>, PipelineError> {
+    if !options.extract {
+        return Ok(BTreeMap::new());
+    }
+    let copied = sources::copy_sources(session, options.mode == SyncMode::Full).await?;
+    results.sources.extend(copied.sources);
+    for (outcome, sentence) in copied.problems {
+        results.problem(outcome, sentence);
+    }
+    Ok(copied.incomplete)
+}
+
 /// Tables that models cannot read in this run: absent sources, and objects that
 /// failed before they ever reached the lake. Tables that are only behind can be
 /// read; the gate keeps write-backs from them.
@@ -211,6 +234,10 @@ async fn build(
     results.models = built.models.clone();
     for (outcome, sentence) in &built.problems {
         results.problem(*outcome, sentence.clone());
+    }
+    if built.report.models.iter().any(|model| matches!(model.status, ModelStatus::Failed(_))) {
+        let named = sources::bad_files(session.project, &engine.runtime(), |_| true).await;
+        results.problems.extend(named);
     }
     Ok(built)
 }

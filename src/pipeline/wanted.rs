@@ -57,7 +57,7 @@ pub enum Schemas {
 }
 
 impl Schemas {
-    async fn read(client: &Client, needed: bool) -> Self {
+    pub(super) async fn read(client: &Client, needed: bool) -> Self {
         let read = async {
             let mut schemas = client.schemas(false).await?;
             schemas.extend(client.schemas(true).await?);
@@ -70,7 +70,7 @@ impl Schemas {
     }
 
     /// The types that are in use.
-    fn customs(&self) -> Vec<CustomObject> {
+    pub(super) fn customs(&self) -> Vec<CustomObject> {
         let Self::Read(schemas) = self else { return Vec::new() };
         let present = schemas.iter().filter(|schema| !schema.archived);
         let custom = |schema: &ObjectSchema| {

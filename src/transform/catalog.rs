@@ -249,7 +249,8 @@ impl Catalog {
         sql_error(query.origin(), place, problem)
     }
 
-    async fn known_tables(&self) -> Result<BTreeSet<String>, TransformError> {
+    /// Every table that a query can name.
+    pub(super) async fn known_tables(&self) -> Result<BTreeSet<String>, TransformError> {
         let stored = match &self.tables.origin {
             Origin::Schemas(schemas) => schemas.keys().cloned().collect(),
             Origin::Lake { lake, .. } => {

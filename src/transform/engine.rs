@@ -16,6 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
 use super::catalog::{Catalog, ModelTimes, Origin, Tables};
+use super::explain::{Explain, without_explain};
 use super::models::Models;
 use super::parameters::{literals, name_in_sql};
 use super::query::Query;
@@ -60,6 +61,9 @@ impl SessionSettings {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
             .with_disk_manager_builder(disk)
+            // Files come and go while a shell or a server lives; the cache of lists never
+            // looks again.
+            .with_object_list_cache_limit(0)
             .build_arc()
             .map_err(|error| TransformError::running("The SQL engine", error))?;
         Ok(Self { config: session_config(config), runtime })
@@ -130,9 +134,17 @@ impl Engine {
         &self.models
     }
 
+    /// The tables that a query can name: those of the lake, the sources, the models.
+    ///
+    /// # Errors
+    /// The lake cannot be listed.
+    pub async fn tables(&self) -> Result<Vec<String>, TransformError> {
+        Ok(self.catalog(None).known_tables().await?.into_iter().collect())
+    }
+
     /// Runs one `select` over the newest tables, or over the lake as it stood
     /// at a time (µs since 1970 UTC; usage sources have no past and stay as
-    /// they are). The schema is that of the stream.
+    /// they are). `explain` before it answers the plan instead. The schema is that of the stream.
     ///
     /// # Errors
     /// SQL that is wrong or not a `select`, tables that are not there, and
@@ -142,9 +154,14 @@ impl Engine {
         sql: &str,
         as_of: Option<i64>,
     ) -> Result<SendableRecordBatchStream, TransformError> {
-        let query = Query::parse(Path::new(BY_HAND), sql)?;
+        let (sql, explain) = without_explain(sql);
+        let query = Query::parse(Path::new(BY_HAND), &sql)?;
         let catalog = self.catalog(as_of);
-        let frame = catalog.plan(&query, &literals(&self.vars, None)).await?;
+        let mut frame = catalog.plan(&query, &literals(&self.vars, None)).await?;
+        if let Some(Explain { analyze, verbose }) = explain {
+            let explained = frame.explain(verbose, analyze);
+            frame = explained.map_err(|error| TransformError::running("The query", error))?;
+        }
         let rows = frame.execute_stream().await;
         let rows = rows.map_err(|error| TransformError::running("The query", error))?;
         Ok(without_values(rows))

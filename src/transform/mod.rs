@@ -22,6 +22,7 @@ mod data_tests;
 mod diagnosis;
 mod engine;
 mod error;
+mod explain;
 mod failures;
 mod functions;
 mod identity;

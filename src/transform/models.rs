@@ -79,6 +79,12 @@ impl Model {
         tables
     }
 
+    /// The tables that its build stores beside its own and writes whole each time.
+    pub fn side_tables(&self) -> Vec<TableName> {
+        let tables = self.is_identity().then(|| identity::rewritten_tables(&self.name));
+        tables.into_iter().flatten().map(TableName::model).collect()
+    }
+
     /// Whether its rows are stored in the lake; else they are computed when read.
     pub fn is_stored(&self) -> bool {
         self.config.materialize != Materialization::View

@@ -13,8 +13,12 @@ mod load;
 mod main_job;
 mod models;
 mod openapi;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod privacy;
 mod recorded;
 mod s3;
+mod shell;
+mod sources;
 mod unkind;
 mod world;

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use object_store::ObjectStoreExt;
 
 use super::SourceError;
-use super::config::{Format, SourceConfig};
+use super::config::{Format, Place, SourceConfig};
 use crate::lake::object_store_for;
 
 /// Files looked at to learn how a folder's files end; a folder that mixes
@@ -34,7 +34,8 @@ pub(super) struct Files {
 }
 
 impl Format {
-    fn kind(self) -> &'static str {
+    /// What people call it.
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Parquet => "Parquet",
             Self::Csv => "CSV",
@@ -75,9 +76,9 @@ impl Files {
     ) -> Result<Self, SourceError> {
         let wrong =
             |problem: String| SourceError::Settings { source_name: name.to_owned(), problem };
-        let (format, place) = config.location().ok_or_else(|| {
-            wrong("exactly one of `parquet`, `csv` and `ndjson` is needed".into())
-        })?;
+        let Some(Place::Files(format, place)) = config.place() else {
+            return Err(wrong("`parquet`, `csv` or `ndjson` is needed".into()));
+        };
         let url = listing_url(place, format, project_dir)
             .map_err(|error| wrong(error.strip_backtrace()))?;
         register_store(name, &url, config, project_dir, runtime)?;

@@ -138,3 +138,102 @@ async fn mixed_endings_and_wrong_columns_are_refused() {
     let error = open(dir.path(), SourceConfig { partition_by, ..csv("p") }).await;
     assert!(matches!(error, Err(SourceError::Unreadable { .. })), "{error:?}");
 }
+
+#[tokio::test]
+async fn compressed_files_are_read_by_their_ending() {
+    for (ending, compression) in [("gz", "gzip"), ("zst", "zstd")] {
+        let dir = folder();
+        for (file, format) in [("a.csv", "csv"), ("b.ndjson", "json")] {
+            let path = dir.path().join(format!("{file}.{ending}"));
+            let sql = format!(
+                "copy (select * from (values (1, 'free'), (2, 'pro')) as v(id, plan)) to '{}' \
+                 stored as {format} options ('format.compression' '{compression}')",
+                path.display()
+            );
+            let written = SessionContext::new().sql(&sql).await.expect("a plan").collect().await;
+            written.expect("a file");
+        }
+        let ndjson = Some(format!("b.ndjson.{ending}"));
+        let ndjson = SourceConfig { ndjson, ..SourceConfig::default() };
+        for config in [csv(&format!("a.csv.{ending}")), ndjson] {
+            let source = open(dir.path(), config).await.expect("a readable file");
+            let shown = rows(&source, "select plan from t where id = 2").await;
+            assert!(shown.contains("| pro"), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_a_filter_excludes_are_not_opened() {
+    let dir = folder();
+    write_parquet(&dir, "events/day=2026-01-01/a.parquet", &[1, 2]);
+    write_parquet(&dir, "events/day=2026-01-02/b.parquet", &[3]);
+    let day = BTreeMap::from([("day".to_owned(), ColumnType::Date)]);
+    let config =
+        SourceConfig { partition_by: vec![PartitionColumn::Typed(day)], ..parquet("events") };
+    let source = open(dir.path(), config).await.expect("a readable folder");
+    // Columns are known by now; a file that is opened again would be missed.
+    fs::remove_file(dir.path().join("events/day=2026-01-01/a.parquet")).expect("a file");
+    let plan = rows(&source, "explain select id from t where day > date '2026-01-01'").await;
+    assert!(plan.contains("day=2026-01-02") && !plan.contains("day=2026-01-01/"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_delta_table_is_read_at_its_newest_version() {
+    use crate::lake::{Lake, LakeConfig, TableName, TableSpec};
+    let dir = folder();
+    let lake = Lake::open(&LakeConfig::default(), dir.path()).await.expect("a lake");
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let batch = RecordBatch::try_from_iter([("id", ids)]).expect("a column");
+    let spec = TableSpec {
+        name: TableName::usage("events"),
+        schema: batch.schema(),
+        key: Vec::new(),
+        partition_by: Vec::new(),
+    };
+    let mut table = lake.open_or_create(&spec).await.expect("a table");
+    table.append(&[batch], &[]).await.expect("rows");
+    let delta = |place: &str| SourceConfig { delta: Some(place.into()), ..SourceConfig::default() };
+    let source = open(dir.path(), delta("lake/usage/events")).await.expect("a table");
+    assert_eq!((source.kind(), source.row_count().await.expect("rows")), ("Delta", 2));
+    let error = open(dir.path(), delta("lake/usage/absent")).await.expect_err("no table");
+    assert!(matches!(error, SourceError::Absent { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_parse_is_named_or_skipped() {
+    let dir = folder();
+    write_parquet(&dir, "p/a.parquet", &[1, 2]);
+    write(&dir, "p/broken.parquet", "PAR1 this is no footer");
+    let error = open(dir.path(), parquet("p")).await.expect_err("a broken file");
+    assert!(error.to_string().contains("p/broken.parquet"), "{error}");
+    let skip = |config| SourceConfig { on_bad_file: OnBadFile::Skip, ..config };
+    let source = open(dir.path(), skip(parquet("p"))).await.expect("the rest");
+    assert_eq!(source.skipped().len(), 1);
+    assert!(source.skipped()[0].path.ends_with("p/broken.parquet"));
+    assert_eq!(source.row_count().await.expect("rows"), 2);
+    assert!(rows(&source, "select * from t limit 1").await.contains("| u1"));
+
+    // Text that goes wrong in its middle, past what is looked at for the types.
+    let good: String = (0..1_200).map(|id| format!("{id},x\n")).collect();
+    write(&dir, "c/a.csv", &format!("id,name\n{good}"));
+    write(&dir, "c/b.csv", &format!("id,name\n{good}seven,x\n"));
+    let source = open(dir.path(), csv("c")).await.expect("types are guessed from the first rows");
+    let bad = source.bad_files().await.expect("a list");
+    assert_eq!(bad.len(), 1);
+    assert!(bad[0].path.ends_with("c/b.csv"), "{bad:?}");
+    let source = open(dir.path(), skip(csv("c"))).await.expect("the rest");
+    assert_eq!(source.row_count().await.expect("rows"), 1_200);
+    assert_eq!(source.skipped(), bad);
+}
+
+#[tokio::test]
+async fn a_csv_file_with_its_columns_in_another_order_is_not_read_as_if_they_were_not() {
+    let dir = folder();
+    write(&dir, "c/a.csv", "id,name\n1,Ada\n");
+    write(&dir, "c/b.csv", "name,id\nBea,2\n");
+    let error = open(dir.path(), csv("c")).await.expect_err("two orders");
+    for word in ["c/b.csv", "`name,id`", "`id,name`"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}

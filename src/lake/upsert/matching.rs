@@ -27,16 +27,20 @@ pub(in crate::lake) struct StoredKey<'a> {
     pub(in crate::lake) age: Option<&'a [u8]>,
 }
 
-/// Shows the keys of all rows of a file that may be among those of the filter.
+/// Shows the keys of all rows of a file that may be among those of the filter; of
+/// all rows where there is none.
 pub(in crate::lake) async fn scan_keys(
     file: &TableFile,
-    filter: &KeyFilter<'_>,
+    filter: Option<&KeyFilter<'_>>,
     columns: &MergeColumns,
     newer_by: Option<usize>,
     mut see: impl FnMut(StoredKey<'_>),
 ) -> ParquetResult<()> {
     let groups = file.parquet.row_groups();
-    let kept = filter.row_groups(&file.parquet)?;
+    let kept = match filter {
+        Some(filter) => filter.row_groups(&file.parquet)?,
+        None => (0..groups.len()).collect(),
+    };
     if kept.is_empty() {
         return Ok(());
     }
@@ -80,7 +84,7 @@ pub(super) async fn match_file(
     let mut undecided = Vec::new();
     let newer_by = changes.newer_by();
     let decisive = newer_by.is_some_and(|column| compared.contains(&column));
-    scan_keys(file, filter, columns, newer_by, |stored| {
+    scan_keys(file, Some(filter), columns, newer_by, |stored| {
         let Some(id) = changes.find(stored.key) else { return };
         match first_sight(changes, id, stored.age, decisive) {
             Sight::Goes => {

@@ -30,7 +30,7 @@ use self::changes::{ChangeSet, Fate};
 use self::matching::{match_file, scan_keys};
 use self::rewrite::copy_without;
 use super::commit::OnConflict;
-use super::files::{DataFile, KeyFilter};
+use super::files::{DataFile, KeyFilter, data_files};
 use super::writer::TableWriter;
 use super::{Cursor, LakeError, Table};
 
@@ -136,6 +136,43 @@ impl<'a> Merge<'a> {
             written.map_err(self.table.place().failed("writing changed rows"))?;
         }
         Ok(())
+    }
+
+    /// Takes out every stored row whose key came in no part: what was pushed is then
+    /// all there is. Last of all, before the commit.
+    pub async fn delete_others(&mut self) -> Result<(), LakeError> {
+        let table = &*self.table;
+        let Some(seen) = &self.seen else { return Ok(()) };
+        for file in data_files(table.state(), table.partition_by()) {
+            let mut others = Vec::new();
+            let scanned = async {
+                let open = file.open(&table.data_store(), &self.columns.schema).await?;
+                scan_keys(&open, None, &self.columns, None, |stored| {
+                    if !seen.contains(stored.key) {
+                        others.push(stored.position);
+                    }
+                })
+                .await
+            };
+            scanned.await.map_err(table.place().failed("looking for rows that are gone"))?;
+            if !others.is_empty() {
+                self.counts.deleted += others.len() as u64;
+                let touched = self.touched.entry(file.path.to_string());
+                touched.or_insert(Touched { file, removed: Vec::new() }).removed.extend(others);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has become of the changes so far. A key that came twice in one part counts
+    /// once.
+    pub fn counts(&self) -> UpsertCounts {
+        self.counts
+    }
+
+    /// The value of a cursor of the table that is merged into.
+    pub fn cursor(&self, app_id: &str) -> Option<i64> {
+        self.table.cursor(app_id)
     }
 
     /// Columns whose difference makes a row changed.
@@ -271,7 +308,7 @@ pub(super) async fn lookup(
         let rows = async {
             let open = file.open(&table.data_store(), &columns.schema).await?;
             let mut positions = Vec::new();
-            scan_keys(&open, &filter, &columns, None, |stored| {
+            scan_keys(&open, Some(&filter), &columns, None, |stored| {
                 if set.find(stored.key).is_some() {
                     positions.push(stored.position);
                 }
@@ -304,5 +341,11 @@ impl SeenKeys {
             all_new &= self.keys.insert((first.hash_one(key), second.hash_one(key)));
         }
         all_new
+    }
+
+    /// Whether a key came before.
+    fn contains(&self, key: &[u8]) -> bool {
+        let (first, second) = &self.hashers;
+        self.keys.contains(&(first.hash_one(key), second.hash_one(key)))
     }
 }

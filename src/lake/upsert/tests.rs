@@ -364,3 +364,19 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn what_came_in_no_part_is_taken_out_when_the_parts_were_all() {
+    let mut table = people_table().await;
+    let rows: Vec<Person> = (1..=6).map(|id| Person::new(id, "Ada", 10)).collect();
+    table.upsert(changed(&rows[..3]), &[]).await.expect("inserted");
+    table.upsert(changed(&rows[3..]), &[]).await.expect("inserted, in another file");
+    let mut merge = table.merge().expect("a key");
+    merge.push(changed(&[rows[0].clone(), Person::new(2, "Bea", 11)])).await.expect("a part");
+    merge.push(changed(&[Person::new(7, "Gus", 1)])).await.expect("another part");
+    merge.delete_others().await.expect("the others go");
+    let counts = merge.commit(&[]).await.expect("committed");
+    assert_eq!(counts, UpsertCounts { inserted: 1, updated: 1, unchanged: 1, deleted: 4 });
+    let expected = [rows[0].clone(), Person::new(2, "Bea", 11), Person::new(7, "Gus", 1)];
+    assert_eq!(stored_people(&table).await, expected);
+}

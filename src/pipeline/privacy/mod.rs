@@ -167,7 +167,9 @@ async fn purge_one(
 fn is_made(engine: &Engine, table: &TableName) -> bool {
     let mut tables = engine.models().in_order().filter(|model| model.is_stored());
     tables.any(|model| {
-        *table == TableName::model(model.name()) || *table == transform::changes_of(model.name())
+        *table == TableName::model(model.name())
+            || *table == transform::changes_of(model.name())
+            || model.side_tables().contains(table)
     })
 }
 

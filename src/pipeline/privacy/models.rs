@@ -23,7 +23,8 @@ pub(super) struct Derived {
 /// What becomes of a table of such a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// The person's rows go; the rest is compared with a new build.
+    /// The person's rows go, as far as they tell; the rest is compared with a new
+    /// build, and what is no more goes then.
     Restored,
     /// The person's rows go, and those that bear no id.
     Sifted,
@@ -56,6 +57,16 @@ impl Derived {
         for name in fed {
             let Some(table) = lake.table(&TableName::model(name)).await? else { continue };
             let reads_mixed = !graph.ancestry(name).is_disjoint(&mixed);
+            if let Some(model) = graph.get(name).filter(|model| model.is_identity()) {
+                // Emptied, it would know no cluster any more and give everybody a new id.
+                // What else it stores, the build writes anew.
+                derived.tables.insert(TableName::model(name), Fate::Restored);
+                derived.tables.insert(transform::changes_of(name), Fate::Emptied);
+                derived.tables.extend(model.side_tables().into_iter().map(|t| (t, Fate::Emptied)));
+                derived.models.push(name.to_owned());
+                mixed.insert(name);
+                continue;
+            }
             let tells = !reads_mixed
                 && person.is_told_by(&table.schema())
                 && engine.keeps_rows_apart(name, &words).await;

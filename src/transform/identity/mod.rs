@@ -81,6 +81,11 @@ pub(super) fn side_tables(model: &str) -> Vec<(String, SchemaRef)> {
     ]
 }
 
+/// Those of them that every build writes anew from its edges.
+pub(super) fn rewritten_tables(model: &str) -> [String; 2] {
+    [EXCLUDED, CONFLICTS].map(|what| side_table(model, what))
+}
+
 /// The columns of a model's clusters, if its `select` gives edges.
 ///
 /// # Errors
