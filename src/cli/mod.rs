@@ -22,10 +22,12 @@ mod rejects;
 mod replay;
 mod report;
 mod run;
+mod runs;
 mod schema;
 mod starter;
 mod status;
 mod stop;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -81,6 +83,8 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Apply(args) => apply::run(&args, common).await,
         Command::Run(args) => run::run(&args, common).await,
         Command::Rejects(args) => rejects::run(&args, common).await,
+        Command::Undo(args) => undo::run(&args, common).await,
+        Command::Runs(args) => runs::run(&args, common).await,
         Command::Privacy(args) => privacy::run(&args, common).await,
         Command::Query(args) => query::run(&args, common).await,
         Command::Status => status::run(common).await,

@@ -4,7 +4,7 @@ use std::path::Path;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 
-use super::args::{Common, Format, PlanArgs};
+use super::args::{Common, PlanArgs};
 use super::bars::Bars;
 use super::failure::Failure;
 use super::{output, project, report, stop};
@@ -48,13 +48,7 @@ pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Fai
 
 fn show(plans: &[PlanSummary], outcome: Outcome, common: &Common) -> Result<(), Failure> {
     for plan in plans {
-        if common.output == Format::Json {
-            let json = serde_json::to_string(plan);
-            let json = json.map_err(|error| Failure::new(Outcome::Failed, error))?;
-            output::text(&format!("{json}\n"))?;
-        } else {
-            output::text(&report::describe_plan(plan))?;
-        }
+        output::text(&report::show_plan(plan, common)?)?;
     }
     if !common.quiet {
         eprintln!("{}", what_next(plans, outcome));

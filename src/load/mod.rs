@@ -15,7 +15,8 @@
 //!
 //! Its tables, all under `system/`: `plans` (the intent log), `writes` (the
 //! ledger), `written` (the last value set, derived from the ledger), `rejects`,
-//! `creating` (creates whose answer a crash swallowed).
+//! `creating` (creates whose answer a crash swallowed), `restoring` (values
+//! emptied so that they can move back, and not written yet).
 
 mod apply;
 mod catch_up;
@@ -33,6 +34,7 @@ mod plan;
 mod policy;
 mod properties;
 mod rejects;
+mod restoring;
 mod target;
 mod written;
 
@@ -46,6 +48,12 @@ pub use config::{
 pub use error::LoadError;
 pub use guards::{Guard, GuardVerdict};
 pub use outcome::{Counts, Outcome};
-pub use plan::{PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, plan, planned_rows};
+pub use plan::{
+    Finish, FinishRequest, PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, UndoPart,
+    UndoRequest, finished, plan, plan_finish, plan_undo, planned_rows, undo_parts,
+};
 pub use properties::{PlannedOptions, PlannedProperty, PropertyPlan};
-pub use rejects::{Reject, UnreadRecord, keep_unread, rejects};
+pub use rejects::{
+    Reject, RejectFilter, RejectStatus, UnreadRecord, drop_rejects, find_rejects, keep_unread,
+    rejects, retry_rejects,
+};

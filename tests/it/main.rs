@@ -13,5 +13,7 @@ mod openapi;
 mod privacy;
 mod recorded;
 mod s3;
+mod undo;
 mod unkind;
+mod write_modes;
 mod world;
