@@ -90,6 +90,8 @@ pub(super) enum Command {
     Undo(UndoArgs),
     /// List past runs, or tell two of them apart
     Runs(RunsArgs),
+    /// Plan or make the properties that write-backs declare, or look all over
+    Properties(PropertiesArgs),
     /// Forget people for good, in every version of every table
     Privacy(PrivacyArgs),
     /// Ask the lake a question in SQL
@@ -156,6 +158,15 @@ pub(super) struct PlanArgs {
     /// Exit with 2 where the plan has changes
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
+    /// Print every row, one line per property, instead of some
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print the lines for which this SQL is true: action, key, record_id, property, old, new, decision, reason, …
+    #[arg(long = "where", value_name = "SQL")]
+    pub(super) condition: Option<String>,
+    /// Also write a page to show to others
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
     /// Plan against the lake as it is, without extracting and building first
     #[arg(long)]
     pub(super) no_extract: bool,
@@ -258,6 +269,26 @@ pub(super) struct UndoArgs {
     /// Pass a guard by name; recorded with the run
     #[arg(long, value_name = "GUARD")]
     pub(super) accept_guard: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PropertiesArgs {
+    #[command(subcommand)]
+    pub(super) command: PropertiesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PropertiesCommand {
+    /// Show the properties and options that write-backs declare and the account lacks
+    Plan,
+    /// Make them; options are added, never removed
+    Apply,
+    /// Show how far properties are filled, who writes them, and which look like a mistake
+    Audit {
+        /// Object types; those that write-backs write when none is named
+        #[arg(value_name = "OBJECT")]
+        objects: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]

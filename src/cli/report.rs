@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use super::args::{Common, Format};
 use super::failure::Failure;
 use super::output;
+use crate::hubspot::BudgetUse;
 use crate::load::{PlanSummary, PlannedRow};
 use crate::pipeline::{Outcome, RunResults};
 
@@ -137,7 +138,7 @@ fn row(name: String, figures: &[u64; 10], seconds: Option<f64>, blank: &[usize])
 }
 
 /// 41203 as `41,203`.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -145,6 +146,28 @@ fn grouped(number: u64) -> String {
             text.push(',');
         }
         text.push(digit);
+    }
+    text
+}
+
+/// What carrying plans out takes: calls, seconds at the account's pace, and
+/// what is left of the day. Calls made to read the records first are apart.
+pub(super) fn effort(plans: &[PlanSummary], budget: &BudgetUse) -> String {
+    let writes: u64 = plans.iter().map(PlanSummary::write_calls).sum();
+    let reads: u64 = plans.iter().map(|plan| plan.read_calls).sum();
+    let seconds = (writes * 10).div_ceil(u64::from(budget.limit.max(1)));
+    let mut text = format!(
+        "{} calls to write, {} s or more at {} calls per 10 s; {} calls have read the records they touch",
+        grouped(writes),
+        grouped(seconds),
+        budget.limit,
+        grouped(reads)
+    );
+    if let Some(left) = budget.daily_remaining {
+        let _ = write!(text, "; {} calls are left today", grouped(left));
+        if writes > left {
+            text.push_str(", too few: the rest waits for the next day");
+        }
     }
     text
 }
@@ -240,6 +263,15 @@ mod tests {
         {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn the_effort_is_told_against_what_is_left_of_the_day() {
+        let budget =
+            |left| BudgetUse { taken: 0, limit: 190, daily_remaining: left, daily_limit: None };
+        let none = effort(&[], &budget(None));
+        assert!(none.starts_with("0 calls to write, 0 s") && !none.contains("today"), "{none}");
+        assert!(effort(&[], &budget(Some(5))).ends_with("5 calls are left today"));
     }
 
     #[test]

@@ -76,5 +76,6 @@ fn batch(runs: &[PastRun]) -> RecordBatch {
         ("accepted_guards", text(|run| &run.accepted_guards)),
     ];
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
-    RecordBatch::try_from_iter_with_nullable(columns).expect("every column has a value for every run")
+    RecordBatch::try_from_iter_with_nullable(columns)
+        .expect("every column has a value for every run")
 }

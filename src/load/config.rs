@@ -37,6 +37,8 @@ pub struct WriteBackConfig {
     /// Limits past which nothing is sent.
     #[serde(default)]
     pub guards: GuardsConfig,
+    /// What tells people in HubSpot of refused rows.
+    pub on_reject: Option<OnRejectConfig>,
     /// Read the touched records from HubSpot before deciding, so that no decision rests on a stale mirror.
     #[serde(default = "yes")]
     pub refresh: bool,
@@ -195,6 +197,22 @@ pub struct GuardsConfig {
     pub max_archives: Option<u64>,
 }
 
+/// What tells people in HubSpot of refused rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnRejectConfig {
+    /// One task a run that refused something new, with the list.
+    pub task: TaskConfig,
+}
+
+/// The task that lists refused rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// The email of the owner it is assigned to.
+    pub owner: String,
+}
+
 /// How a row finds its record: one key and the model's column that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchConfig {
@@ -274,14 +292,18 @@ impl WriteBackConfig {
             _ => {}
         }
         match (self.mode, self.properties.is_empty()) {
-            (Mode::Archive, false) => say(
-                "properties",
-                "`mode: archive` writes no values: leave `properties` out".into(),
-            ),
+            (Mode::Archive, false) => {
+                say("properties", "`mode: archive` writes no values: leave `properties` out".into())
+            }
             (Mode::Update | Mode::Upsert | Mode::Create, true) => {
                 say("properties", "Name at least one property to write".into())
             }
             _ => {}
+        }
+        if let Some(on_reject) = &self.on_reject
+            && !on_reject.task.owner.contains('@')
+        {
+            say("on_reject.task.owner", "Write the email of a HubSpot user".into());
         }
         if self.on_absent == OnAbsent::Clear {
             if !matches!(self.mode, Mode::Update | Mode::Upsert) {
@@ -443,7 +465,7 @@ fn invalid(path: &str, problem: String) -> InvalidWriteBack {
 }
 
 /// HubSpot's rule for internal names (properties guide).
-fn is_property_name(name: &str) -> bool {
+pub(crate) fn is_property_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -652,14 +674,18 @@ properties:
 
     #[test]
     fn every_mode_says_what_it_cannot_do() {
-        let of = |rest: &str| paths(&format!("{{ object: contacts, match: {{ email: e }}, {rest} }}"));
+        let of =
+            |rest: &str| paths(&format!("{{ object: contacts, match: {{ email: e }}, {rest} }}"));
         let written = "properties: { a: { policy: max } }";
         let guarded = "guards: { min_rows: 1 }";
         assert_eq!(of("mode: archive"), Vec::<String>::new());
         assert_eq!(of(&format!("mode: archive, {written}")), ["properties"]);
         assert_eq!(of("mode: create"), ["properties"]);
         assert_eq!(of(&format!("mode: create, {written}")), Vec::<String>::new());
-        assert_eq!(of(&format!("mode: create, on_absent: clear, {guarded}, {written}")), ["on_absent"]);
+        assert_eq!(
+            of(&format!("mode: create, on_absent: clear, {guarded}, {written}")),
+            ["on_absent"]
+        );
         assert_eq!(of(&format!("on_absent: clear, {written}")), ["on_absent"]);
         assert_eq!(of(&format!("on_absent: clear, {guarded}, {written}")), Vec::<String>::new());
     }

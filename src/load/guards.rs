@@ -52,13 +52,8 @@ impl GuardVerdict {
 }
 
 impl Guard {
-    const ALL: [Self; 5] = [
-        Self::MaxChanged,
-        Self::MaxCreates,
-        Self::MaxRejects,
-        Self::MinRows,
-        Self::MaxArchives,
-    ];
+    const ALL: [Self; 5] =
+        [Self::MaxChanged, Self::MaxCreates, Self::MaxRejects, Self::MinRows, Self::MaxArchives];
 
     /// The name in settings and in `--accept-guard`.
     pub fn name(self) -> &'static str {
@@ -99,15 +94,9 @@ pub(crate) fn evaluate(
     written_before: u64,
     accepted: &BTreeSet<Guard>,
 ) -> Vec<GuardVerdict> {
-    let verdict =
-        |guard: Guard, passed: bool, found: u64, limit: String, sentence: String| GuardVerdict {
-            guard,
-            passed,
-            accepted: accepted.contains(&guard),
-            sentence,
-            found,
-            limit,
-        };
+    let verdict = |guard: Guard, passed: bool, found: u64, limit: String, sentence: String| {
+        GuardVerdict { guard, passed, accepted: accepted.contains(&guard), sentence, found, limit }
+    };
     let mut verdicts = Vec::new();
     if let Some(limit) = guards.max_changed {
         let changed = counts.updated;

@@ -253,8 +253,7 @@ pub(crate) async fn records_created(lake: &Lake, object: &str) -> Result<HashSet
     let Some(writes) = lake.table(&spec().name).await.during(doing)? else {
         return Ok(HashSet::new());
     };
-    let filter =
-        col("object").eq(lit(object)).and(col("outcome").eq(lit(Outcome::Created.name())));
+    let filter = col("object").eq(lit(object)).and(col("outcome").eq(lit(Outcome::Created.name())));
     let mut batches = writes.scan(Some(&["record_id"]), Some(filter)).await.during(doing)?;
     let mut ids = HashSet::new();
     while let Some(batch) = batches.next().await {

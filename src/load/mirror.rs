@@ -468,6 +468,7 @@ mod tests {
         let property =
             |(name, value): &(&str, Option<&str>)| ((*name).to_owned(), value.map(str::to_owned));
         Patch {
+            archived_at: None,
             id,
             updated_at,
             created_at: None,

@@ -116,9 +116,8 @@ impl RejectFilter {
         let texts = |texts: &[&str]| texts.iter().map(|text| lit(*text)).collect::<Vec<_>>();
         let among = |column: &str, of: &[&str]| col(column).in_list(texts(of), false);
         let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
-        let at = |micros: i64| {
-            lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
-        };
+        let at =
+            |micros: i64| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
         let parts = [
             self.write_back.as_deref().map(|name| col("write_back").eq(lit(name))),
             (!keys.is_empty()).then(|| among("match_key", &keys)),

@@ -163,7 +163,8 @@ pub(crate) async fn open(
     let mut owed = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch.during(DOING)?;
-        let text = |at: usize, row: usize| batch.column(at).as_string::<i32>().value(row).to_owned();
+        let text =
+            |at: usize, row: usize| batch.column(at).as_string::<i32>().value(row).to_owned();
         let time = |at: usize, row: usize| {
             let times = batch.column(at).as_primitive::<TimestampMicrosecondType>();
             times.is_valid(row).then(|| times.value(row))

@@ -13,11 +13,11 @@ use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 
 use super::creating;
-use super::restoring;
 use super::error::{LoadError, While};
 use super::ledger;
 use super::outcome::Outcome;
 use super::plan::{PlanCursors, rows};
+use super::restoring;
 use crate::lake::{Changes, Cursor, Lake, Table, TableName, TableSpec};
 
 const DOING: &str = "keeping what hublake last set";

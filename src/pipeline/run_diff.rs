@@ -142,9 +142,8 @@ fn differences(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
             of_row.into_iter().map(|(name, a, b)| (name, a.as_deref(), b.as_deref())).collect();
         lines.extend(names.into_iter().filter_map(|name| {
             let (first, second) = (a.properties.get(name), b.properties.get(name));
-            (first != second).then(|| {
-                (name.as_str(), first.map(String::as_str), second.map(String::as_str))
-            })
+            (first != second)
+                .then(|| (name.as_str(), first.map(String::as_str), second.map(String::as_str)))
         }));
         for (name, first, second) in lines {
             found[0].append_option(text(0, row));

@@ -89,8 +89,8 @@ impl Undoing<'_> {
         // Of a pipeline that the project no longer has, nothing is caught up yet.
         let known = [(part.write_back.as_str(), &config)];
         load::catch_up(&session.lake, &part.pipeline, &known, now()).await?;
-        let object = ObjectType::parse(&part.object)
-            .map_err(|error| load::LoadError::Settings {
+        let object =
+            ObjectType::parse(&part.object).map_err(|error| load::LoadError::Settings {
                 write_back: part.write_back.clone(),
                 path: "object".to_owned(),
                 problem: error.to_string(),
@@ -131,9 +131,8 @@ impl Undoing<'_> {
         if !refused.is_empty() || options.apply == Apply::Never {
             return Ok((plan, Next::GoOn));
         }
-        let next = session
-            .apply(&part.pipeline, &config, &plan, &definitions, &options, results)
-            .await?;
+        let next =
+            session.apply(&part.pipeline, &config, &plan, &definitions, &options, results).await?;
         Ok((plan, next))
     }
 }

@@ -19,7 +19,8 @@ use crate::extract::{
 use crate::hubspot::{self, ErrorKind};
 use crate::lake::{Lake, TableName};
 use crate::load::{
-    self, ApplyRequest, Counts, FinishRequest, Guard, LoadError, PlanRequest, PlanSummary, Store, WriteBackConfig,
+    self, ApplyRequest, Counts, FinishRequest, Guard, LoadError, PlanRequest, PlanSummary, Store,
+    TaskRequest, Told, WriteBackConfig,
 };
 use crate::objects::{ObjectType, PropertyDefinition};
 use crate::transform::Engine;
@@ -191,6 +192,9 @@ pub(super) async fn write_back(
         match one.run(stage, options, results).await {
             Ok((summary, next)) => {
                 summaries.push(summary);
+                if options.apply == Apply::Yes && next == Next::GoOn {
+                    one.tell_of_rejects(results).await;
+                }
                 if next == Next::Stop {
                     break;
                 }
@@ -347,6 +351,37 @@ struct WriteBack<'a> {
 }
 
 impl WriteBack<'_> {
+    /// Tells people in HubSpot of rows refused since they were last told.
+    async fn tell_of_rejects(&self, results: &mut RunResults) {
+        let Some(on_reject) = &self.config.on_reject else { return };
+        let session = self.session;
+        let run_id = results.run_id.clone();
+        let request = TaskRequest {
+            run_id: &run_id,
+            pipeline: self.pipeline,
+            write_back: self.name,
+            config: &on_reject.task,
+            index_lag: session.index_lag(),
+            now: now(),
+        };
+        let told = load::tell_of_rejects(&session.lake, &session.client, request).await;
+        match told.map_err(PipelineError::from) {
+            Ok(Told::NoOwner) => {
+                let sentence = format!(
+                    "`on_reject` of write-back `{}`: no HubSpot owner has the address it names",
+                    self.name
+                );
+                results.problem(Outcome::Settings, sentence);
+            }
+            Ok(Told::Nothing | Told::Task { .. } | Told::Later) => {}
+            Err(error) => {
+                let sentence =
+                    format!("No task tells of the rejects of `{}`: {}", self.name, causes(&error));
+                results.problem(error.outcome(), sentence);
+            }
+        }
+    }
+
     async fn run(
         &self,
         stage: &Stage<'_>,
@@ -436,14 +471,10 @@ impl Session<'_> {
         let Some(owed) = load::plan_finish(&self.lake, &self.client, request).await? else {
             return Ok(Next::GoOn);
         };
-        let options = WriteOptions {
-            store: Store::IfSending,
-            apply: Apply::Yes,
-            accepted: BTreeSet::new(),
-        };
-        let next = self
-            .apply(pipeline, &owed.config, &owed.plan, definitions, &options, results)
-            .await?;
+        let options =
+            WriteOptions { store: Store::IfSending, apply: Apply::Yes, accepted: BTreeSet::new() };
+        let next =
+            self.apply(pipeline, &owed.config, &owed.plan, definitions, &options, results).await?;
         load::finished(&self.lake, pipeline, &owed).await?;
         // The write-back's own figures follow under its own name.
         if let Some(counts) = results.write_back.remove(write_back) {

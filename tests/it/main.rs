@@ -15,5 +15,5 @@ mod recorded;
 mod s3;
 mod undo;
 mod unkind;
-mod write_modes;
 mod world;
+mod write_modes;

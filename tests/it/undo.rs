@@ -230,8 +230,9 @@ async fn cut_off(world: &World, undone: &str, skip: u32, action: FaultAction) {
         skip: skip.into(),
         times: Some(1),
     });
+    let accepted = BTreeSet::new();
     tokio::select! {
-        _ = apply(world, "u1", &config, &plan, &BTreeSet::new()) => panic!("the answer is held"),
+        _ = apply(world, "u1", &config, &plan, &accepted) => panic!("the answer is held"),
         _ = control.wait_for_held() => {}
     }
     control.clear_faults();
@@ -264,7 +265,11 @@ async fn wherever_an_undo_is_cut_off_the_next_run_brings_stages_to_their_end() {
 
         // The undo repeated ends where an undisturbed one does.
         undo(&world, "u2", "r1", false).await;
-        assert_eq!(world.value(lead, "lifecyclestage").as_deref(), Some("lead"), "{skip} {action:?}");
+        assert_eq!(
+            world.value(lead, "lifecyclestage").as_deref(),
+            Some("lead"),
+            "{skip} {action:?}"
+        );
     }
 }
 
@@ -373,7 +378,11 @@ async fn the_program_shows_an_undo_and_carries_it_out() {
     }
     let undo_id = world.results()["run_id"].as_str().expect("a run id").to_owned();
     let listed = world.hublake(&["runs", "list", "--output", "csv"]).await;
-    assert!(listed.stdout.contains(&undo_id) && listed.stdout.contains(",undo,"), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains(&undo_id) && listed.stdout.contains(",undo,"),
+        "{}",
+        listed.stdout
+    );
     let unknown = world.hublake(&["undo", "no-such-run"]).await;
     assert_eq!(unknown.code, 78, "{}", unknown.stderr);
 
@@ -381,7 +390,11 @@ async fn the_program_shows_an_undo_and_carries_it_out() {
     let run_id = again["run_id"].as_str().expect("a run id");
     let differs = world.hublake(&["runs", "diff", &undo_id, run_id, "--output", "csv"]).await;
     assert_eq!(differs.code, 0, "{}", differs.stderr);
-    assert!(differs.stdout.lines().any(|line| line.contains("product_score")), "{}", differs.stdout);
+    assert!(
+        differs.stdout.lines().any(|line| line.contains("product_score")),
+        "{}",
+        differs.stdout
+    );
     let same = world.hublake(&["runs", "diff", run_id, run_id]).await;
     assert!(same.stderr.contains("the same"), "{}{}", same.stdout, same.stderr);
 }

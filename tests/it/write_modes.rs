@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hublake::emulator::FaultAction;
 use hublake::load::{self, Counts, Guard, Mode, RejectFilter};
+use hublake::objects::ObjectType;
 
 use crate::load::{CREATES, Row, SIGN_UPS, UPDATES, USAGE, World, row};
 
@@ -129,12 +130,16 @@ async fn a_row_that_leaves_the_model_takes_our_values_along_and_no_others() {
     let (world, leads) = clearing().await;
     world.edit(leads[1], "jobtitle", "Founder");
     let left = world.run("r1", &[row(leads[0], 1.0)]).await;
-    let expected = Counts { wanted: 3, unchanged: 1, updated: 2, conflicts: 1, ..Counts::default() };
+    let expected =
+        Counts { wanted: 3, unchanged: 1, updated: 2, conflicts: 1, ..Counts::default() };
     assert_eq!(left.counts, expected);
     assert_eq!(world.value(leads[0], "usage_score").as_deref(), Some("1"));
     assert_eq!(world.value(leads[1], "usage_score"), None);
     assert_eq!(world.value(leads[1], "jobtitle").as_deref(), Some("Founder"));
-    assert_eq!((world.value(leads[2], "usage_score"), world.value(leads[2], "jobtitle")), (None, None));
+    assert_eq!(
+        (world.value(leads[2], "usage_score"), world.value(leads[2], "jobtitle")),
+        (None, None)
+    );
 
     let writes = world.writes();
     let quiet = world.run("r2", &[row(leads[0], 1.0)]).await;
@@ -199,7 +204,9 @@ async fn rows_wait_for_a_property_that_was_just_created() {
     let leads = world.leads().await;
     let clock = format!("{}/_emulator/clock", world.emulator_url());
     let lag = serde_json::json!({ "property_lag_ms": 700 });
-    let answer = reqwest::Client::new().post(clock).json(&lag).send().await.expect("an answer");
+    let request = reqwest::Client::new().post(clock).body(lag.to_string());
+    let request = request.header("content-type", "application/json");
+    let answer = request.send().await.expect("an answer");
     assert!(answer.status().is_success());
     let rows: Vec<Row> = leads[..5].iter().map(|id| row(id, 1.0)).collect();
     let report = tokio::time::timeout(Duration::from_secs(60), world.run("r1", &rows)).await;
@@ -208,4 +215,83 @@ async fn rows_wait_for_a_property_that_was_just_created() {
     let written: BTreeSet<_> =
         leads[..5].iter().map(|id| world.value(*id, "usage_score")).collect();
     assert_eq!(written, [Some("1".to_owned())].into());
+}
+
+/// Subjects of the tasks that hublake made.
+async fn tasks(world: &World) -> Vec<String> {
+    let object = ObjectType::parse("tasks").expect("a standard type");
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let url = format!(
+            "{}/crm/v3/objects/{}?limit=100&properties=hs_task_subject{}",
+            world.emulator_url(),
+            object.name(),
+            after.map_or(String::new(), |after| format!("&after={after}"))
+        );
+        let answer = reqwest::Client::new().get(url).bearer_auth("token").send().await;
+        let body = answer.expect("an answer").bytes().await.expect("a body");
+        let page: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        for record in page["results"].as_array().expect("records") {
+            let subject = record["properties"]["hs_task_subject"].as_str().unwrap_or_default();
+            if subject.starts_with("hublake:") {
+                found.push(subject.to_owned());
+            }
+        }
+        match page["paging"]["next"]["after"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => return found,
+        }
+    }
+}
+
+/// Tells of the rejects of a run, `late` after now.
+async fn tell(world: &World, run_id: &str, late: Duration) -> Result<load::Told, load::LoadError> {
+    let config = load::TaskConfig { owner: "Alma@hublake-demo.example".into() };
+    let request = load::TaskRequest {
+        run_id,
+        pipeline: "usage",
+        write_back: "contact_usage",
+        config: &config,
+        index_lag: Duration::from_secs(60),
+        now: chrono::Utc::now().timestamp_micros() + late.as_micros() as i64,
+    };
+    load::tell_of_rejects(&world.lake, &world.client, request).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_task_tells_of_a_runs_rejects_and_a_quiet_run_makes_none() {
+    let world = World::new(USAGE).await;
+    let lead = world.leads().await[0];
+    let told = |run_id: &'static str| tell(&world, run_id, Duration::ZERO);
+    world.run("r1", &[row(lead, 1.0)]).await;
+    assert_eq!(told("r1").await.expect("told"), load::Told::Nothing);
+
+    let rows = [row(lead, 1.0), row("<b>4711</b>", 1.0), row(4_712, 1.0)];
+    world.run("r2", &rows).await;
+    assert_eq!(told("r2").await.expect("told"), load::Told::Task { rows: 2 });
+    assert_eq!(told("r2").await.expect("told"), load::Told::Nothing);
+    world.run("r3", &rows).await;
+    assert_eq!(told("r3").await.expect("told"), load::Told::Nothing);
+    assert_eq!(tasks(&world).await, ["hublake: 2 rows of contact_usage refused (run r2)"]);
+
+    let more = [rows.as_slice(), &[row(4_713, 1.0)]].concat();
+    world.run("r4", &more).await;
+    assert_eq!(told("r4").await.expect("told"), load::Told::Task { rows: 1 });
+    assert_eq!(tasks(&world).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_answer_was_lost_is_there_once() {
+    for (action, is_made) in [(FaultAction::ApplyThenDrop, true), (FaultAction::Drop, false)] {
+        let world = World::new(USAGE).await;
+        world.control().set_index_lag(Duration::ZERO);
+        world.run("r1", &[row(4_711, 1.0)]).await;
+        world.fault("*/tasks/batch/create", action.clone());
+        assert!(tell(&world, "r1", Duration::ZERO).await.is_err(), "{action:?}");
+        let soon = tell(&world, "r2", Duration::ZERO).await.expect("told");
+        let expected = if is_made { load::Told::Nothing } else { load::Told::Later };
+        assert_eq!(soon, expected, "{action:?}");
+        tell(&world, "r3", Duration::from_secs(120)).await.expect("told");
+        assert_eq!(tasks(&world).await.len(), 1, "{action:?}");
+    }
 }

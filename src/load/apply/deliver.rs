@@ -14,8 +14,8 @@ use super::taken::Taken;
 use super::writer::{Kind, Writer};
 use crate::hubspot::{Client, Error, Record, WriteInput};
 use crate::load::outcome::Outcome;
-use crate::load::plan::{PlannedChange, PlannedRow};
 use crate::load::plan::refresh::records;
+use crate::load::plan::{PlannedChange, PlannedRow};
 use crate::load::target::Target;
 
 /// How often a row is sent before its outcome is left unknown to the next run.

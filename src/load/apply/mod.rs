@@ -30,7 +30,7 @@ use super::outcome::{Counts, Outcome};
 use super::plan::{PlanCursors, PlanSummary, PlannedChange, rows};
 use super::rejects::{Refused, RejectBook};
 use super::target::Target;
-use super::{mirror, properties, restoring};
+use super::{properties, restoring};
 use crate::hubspot::{Client, Error};
 use crate::lake::{Lake, Table};
 use crate::objects::PropertyDefinition;
@@ -191,15 +191,8 @@ impl Applying<'_> {
         if request.dry_run || plan.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let created =
-            properties::create(self.client, &self.target.object, request.config, &plan).await?;
-        let declared = |name: &String| {
-            let create = request.config.properties.get(name)?.create.as_ref()?;
-            Some((name.clone(), create.property_type().arrow_type()))
-        };
-        let columns: Vec<_> = created.iter().filter_map(declared).collect();
-        mirror::add_columns(self.lake, &self.target.object, &columns).await?;
-        Ok(created)
+        let (client, object) = (self.client, &self.target.object);
+        properties::make_properties(self.lake, client, object, request.config, &plan).await
     }
 
     /// Says that the plan begins to be sent: from here on its rows are intents.
@@ -465,8 +458,7 @@ fn entry(done: Done) -> Entry {
         let (old, new) = (old.map(str::to_owned), Some(new.to_owned()));
         (name.to_owned(), WrittenProperty { old, new, returned: None })
     };
-    let mut properties: BTreeMap<String, WrittenProperty> =
-        done.task.writes().map(sent).collect();
+    let mut properties: BTreeMap<String, WrittenProperty> = done.task.writes().map(sent).collect();
     let row = done.task.row;
     for (name, value) in done.record.iter().flat_map(|record| &record.properties) {
         properties.entry(name.clone()).or_default().returned =

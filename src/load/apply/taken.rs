@@ -10,9 +10,9 @@ use super::writer::Kind;
 use crate::hubspot::Record;
 use crate::load::config::{MatchKey, Mode};
 use crate::load::outcome::Outcome;
+use crate::load::plan::refresh::{BATCH, records};
 use crate::load::plan::{PlannedChange, again};
 use crate::load::policy::Kept;
-use crate::load::plan::refresh::{BATCH, records};
 
 /// A row that was to be created and whose key is taken.
 pub(super) struct Taken {

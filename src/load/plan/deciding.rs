@@ -76,11 +76,10 @@ impl<'a> Deciding<'a> {
     /// worth reading first.
     pub(crate) fn to_refresh(&self) -> Vec<i64> {
         let fresh = Fresh::default();
-        let would_write =
-            |row: &usize| {
-                let action = self.row(*row, &fresh).action;
-                matches!(action, Action::Update | Action::Defer | Action::Archive)
-            };
+        let would_write = |row: &usize| {
+            let action = self.row(*row, &fresh).action;
+            matches!(action, Action::Update | Action::Defer | Action::Archive)
+        };
         let ids = matching::record_ids(self.candidates);
         (0..ids.len())
             .filter(|row| ids.is_valid(*row))
@@ -215,7 +214,12 @@ impl<'a> Deciding<'a> {
     }
 
     /// A row with nothing to do.
-    fn settled<'b>(&'b self, at: usize, record_id: Option<i64>, reason: Option<&'b str>) -> Row<'b> {
+    fn settled<'b>(
+        &'b self,
+        at: usize,
+        record_id: Option<i64>,
+        reason: Option<&'b str>,
+    ) -> Row<'b> {
         Row {
             action: Action::Unchanged,
             record_id,

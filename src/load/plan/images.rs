@@ -55,7 +55,8 @@ impl Undone {
         let mut stamps = BTreeSet::new();
         if let Some(plans) = lake.table(&rows::spec().name).await.during(DOING)? {
             let filter = col("run_id").eq(lit(run_id));
-            let mut batches = plans.scan(Some(&["planned_at"]), Some(filter)).await.during(DOING)?;
+            let mut batches =
+                plans.scan(Some(&["planned_at"]), Some(filter)).await.during(DOING)?;
             while let Some(batch) = batches.next().await {
                 let batch = batch.during(DOING)?;
                 let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
@@ -223,13 +224,8 @@ fn put(buckets: &mut Buckets, records: &mut Sieve, batch: RecordBatch) -> Result
 
 /// The entries of the ledger that took a value, or may have.
 fn of_ledger(batch: &RecordBatch) -> Result<RecordBatch, LoadError> {
-    const TOLD: [Outcome; 5] = [
-        Outcome::Created,
-        Outcome::Updated,
-        Outcome::Archived,
-        Outcome::Kept,
-        Outcome::Unknown,
-    ];
+    const TOLD: [Outcome; 5] =
+        [Outcome::Created, Outcome::Updated, Outcome::Archived, Outcome::Kept, Outcome::Unknown];
     let ids = batch.column(0).as_primitive::<Int64Type>();
     let outcomes: &StringArray = batch.column(2).as_string();
     let tells = |row: usize| {
@@ -383,9 +379,8 @@ pub(super) async fn later(
     let mut of_property: HashMap<String, u64> = HashMap::new();
     if let Some(written) = written {
         let names = part.properties.iter().map(|name| lit(name.as_str())).collect();
-        let filter = col("object")
-            .eq(lit(part.object.as_str()))
-            .and(col("property").in_list(names, false));
+        let filter =
+            col("object").eq(lit(part.object.as_str())).and(col("property").in_list(names, false));
         let columns = ["record_id", "property", "state", "run_id", "written_at"];
         let mut batches = written.scan(Some(&columns), Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {

@@ -257,9 +257,8 @@ impl<'a> Join<'a> {
     /// The key as the model gives it, or the record's own where no row means it.
     fn given_of(&self, picked: &Picked) -> StringArray {
         let keys: &StringArray = self.holds.column(held::KEY).as_string();
-        let text = |texts: &StringArray, at: usize| {
-            texts.is_valid(at).then(|| texts.value(at).to_owned())
-        };
+        let text =
+            |texts: &StringArray, at: usize| texts.is_valid(at).then(|| texts.value(at).to_owned());
         picked
             .rows
             .iter()

@@ -12,6 +12,7 @@ mod deciding;
 mod held;
 mod images;
 mod last_set;
+mod listing;
 mod matching;
 pub(crate) mod refresh;
 pub(crate) mod rows;
@@ -36,12 +37,12 @@ use super::config::{Mode, OnAbsent, WriteBackConfig};
 use super::creating::Creating;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard};
-use super::{ledger, mirror};
 use super::outcome::Counts;
 use super::properties;
 use super::rejects::{Refused, RejectBook};
 use super::target::Target;
 use super::written;
+use super::{ledger, mirror};
 use crate::hubspot::Client;
 use crate::lake::{Lake, Table};
 use crate::objects::PropertyDefinition;
@@ -54,6 +55,7 @@ use spill::{Bucket, Buckets, Spool};
 use wanted::Aliases;
 
 pub(crate) use again::again;
+pub use listing::{check_condition, plan_lines};
 pub(crate) use rows::PlanCursors;
 pub use rows::{PlannedChange, PlannedRow};
 use summary::Samples;
@@ -132,8 +134,7 @@ pub async fn plan(
         request.accepted,
     );
     let counts = &planner.counts;
-    let sends =
-        counts.created + counts.updated + counts.archived > 0 || !properties.is_empty();
+    let sends = counts.created + counts.updated + counts.archived > 0 || !properties.is_empty();
     let stored = sends || request.store == Store::Always;
     planner.finish(stored, properties, verdicts).await
 }
@@ -417,13 +418,10 @@ struct Basis {
 }
 
 impl Loaded {
-    fn read(
-        basis: Basis,
-        (rows, entries): (Bucket, Bucket),
-    ) -> Result<Self, LoadError> {
-        let waiting =
-            Waiting { basis, rows: rows.read()?, entries: Entries::new(entries.read()?) };
-        let ids = if waiting.basis.target.refresh { waiting.deciding().to_refresh() } else { Vec::new() };
+    fn read(basis: Basis, (rows, entries): (Bucket, Bucket)) -> Result<Self, LoadError> {
+        let waiting = Waiting { basis, rows: rows.read()?, entries: Entries::new(entries.read()?) };
+        let ids =
+            if waiting.basis.target.refresh { waiting.deciding().to_refresh() } else { Vec::new() };
         if ids.is_empty() {
             let decided = waiting.deciding().decide(&Fresh::default())?;
             return Ok(Self::Decided(Box::new(decided)));

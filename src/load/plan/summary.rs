@@ -63,7 +63,10 @@ impl PlanSummary {
     /// that moves back takes a second one.
     pub fn write_calls(&self) -> u64 {
         let counts = &self.counts;
-        [counts.created, counts.updated, counts.archived].map(|rows| rows.div_ceil(100)).iter().sum()
+        [counts.created, counts.updated, counts.archived]
+            .map(|rows| rows.div_ceil(100))
+            .iter()
+            .sum()
     }
 
     /// The guards that stop this plan.

@@ -87,6 +87,7 @@ fn plain_config<'a>(
         nulls: Nulls::Skip,
         on_absent: OnAbsent::Keep,
         guards,
+        on_reject: None,
         refresh: true,
     }
 }
@@ -133,8 +134,7 @@ pub async fn plan_undo(
         // That it was asked for by name is the acceptance.
         accepted.insert(Guard::MaxArchives);
     }
-    let guards =
-        guards::evaluate(&request.config.guards, &sheet.counts, written_before, &accepted);
+    let guards = guards::evaluate(&request.config.guards, &sheet.counts, written_before, &accepted);
     sheet.store(lake, Some(request.undone.to_owned()), reads, written_before, guards).await
 }
 
@@ -297,9 +297,7 @@ impl Undo<'_> {
             return false;
         }
         let stages = self.request.definitions.iter().find(|definition| definition.name == name);
-        let place = |value: &str| {
-            stages?.options.iter().position(|option| option.value == value)
-        };
+        let place = |value: &str| stages?.options.iter().position(|option| option.value == value);
         match (place(held), place(before)) {
             (Some(held), Some(before)) => before < held,
             // Of an order that is not known, the safe way is through nothing.
