@@ -86,8 +86,14 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Extract, build, plan and apply
     Run(RunArgs),
-    /// Show the rows HubSpot refused
+    /// Show the rows that cannot be written, have them tried again, or give them up
     Rejects(RejectsArgs),
+    /// Take back what a run wrote, where nobody has changed it since
+    Undo(UndoArgs),
+    /// List past runs, or tell two of them apart
+    Runs(RunsArgs),
+    /// Plan or make the properties that write-backs declare, or look all over
+    Properties(PropertiesArgs),
     /// Take people out of the lake for good, its older versions included
     Privacy(PrivacyArgs),
     /// Ask the lake a question in SQL
@@ -182,6 +188,15 @@ pub(super) struct PlanArgs {
     /// Exit with 2 where the plan has changes
     #[arg(long)]
     pub(super) detailed_exitcode: bool,
+    /// Print every row, one line per property, instead of some
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print the lines for which this SQL is true: action, key, record_id, property, old, new, decision, reason, …
+    #[arg(long = "where", value_name = "SQL")]
+    pub(super) condition: Option<String>,
+    /// Also write a page to show to others
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
     /// Plan against the lake as it is, without extracting and building first
     #[arg(long)]
     pub(super) no_extract: bool,
@@ -221,8 +236,114 @@ pub(super) struct RejectsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RejectsCommand {
-    /// List the open rejects with HubSpot's reasons and their age
-    List,
+    /// List the rejects with HubSpot's reasons and their age
+    List(RejectsListArgs),
+    /// Have the next run send refused rows again, instead of once a day
+    Retry(RejectsFilterArgs),
+    /// Give rows up until they change: they are neither sent nor listed
+    Drop(RejectsFilterArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsListArgs {
+    #[command(flatten)]
+    pub(super) filter: RejectsFilterArgs,
+    /// Those of this status
+    #[arg(long, value_enum, default_value_t = Status::Open)]
+    pub(super) status: Status,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RejectsFilterArgs {
+    /// Keys of rows as the model gives them; all when none is named
+    #[arg(value_name = "KEY")]
+    pub(super) keys: Vec<String>,
+    /// Only those of this write-back
+    #[arg(long, value_name = "NAME")]
+    pub(super) write_back: Option<String>,
+    /// Only those of this category, such as INVALID_OPTION
+    #[arg(long, value_name = "CATEGORY")]
+    pub(super) category: Option<String>,
+    /// Only those first refused at least this long ago, such as 7d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) older_than: Option<Duration>,
+}
+
+/// How a reject stands
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Status {
+    /// Still refused
+    Open,
+    /// Given up
+    Dropped,
+    /// Written, or no longer wanted
+    Fixed,
+    /// Whatever it is
+    Any,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UndoArgs {
+    /// The run to take back, or the plan it carried out; `hublake runs list` shows them
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// Show what would be written and store the plan, but write nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) plan: bool,
+    /// Walk the whole road, but write nothing to HubSpot
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Also archive the records that the run created, unless somebody changed them
+    #[arg(long)]
+    pub(super) archive_created: bool,
+    /// Pass a guard by name; recorded with the run
+    #[arg(long, value_name = "GUARD")]
+    pub(super) accept_guard: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PropertiesArgs {
+    #[command(subcommand)]
+    pub(super) command: PropertiesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PropertiesCommand {
+    /// Show the properties and options that write-backs declare and the account lacks
+    Plan,
+    /// Make them; options are added, never removed
+    Apply,
+    /// Show how far properties are filled, who writes them, and which look like a mistake
+    Audit {
+        /// Object types; those that write-backs write when none is named
+        #[arg(value_name = "OBJECT")]
+        objects: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    #[command(subcommand)]
+    pub(super) command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// List past runs, newest first, with what they wrote
+    List {
+        /// Print at most this many
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Show what two runs planned and wrote differently, row by row and property by property
+    Diff {
+        /// The first run
+        #[arg(value_name = "RUN")]
+        first: String,
+        /// The second run
+        #[arg(value_name = "RUN")]
+        second: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -12,22 +12,26 @@ mod emulator;
 mod extract;
 mod failure;
 mod guards;
+mod html;
 mod init;
 mod logging;
 mod output;
 mod plan;
 mod privacy;
 mod project;
+mod properties;
 mod query;
 mod rejects;
 mod replay;
 mod report;
 mod run;
+mod runs;
 mod schema;
 mod shell;
 mod starter;
 mod status;
 mod stop;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -84,6 +88,9 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Apply(args) => apply::run(&args, common).await,
         Command::Run(args) => run::run(&args, common).await,
         Command::Rejects(args) => rejects::run(&args, common).await,
+        Command::Properties(args) => properties::run(&args, common).await,
+        Command::Undo(args) => undo::run(&args, common).await,
+        Command::Runs(args) => runs::run(&args, common).await,
         Command::Privacy(args) => privacy::run(&args, common).await,
         Command::Query(args) => query::run(&args, common).await,
         Command::Shell(args) => shell::run(&args, common).await,

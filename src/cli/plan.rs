@@ -1,20 +1,35 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 
 use super::args::{Common, Format, PlanArgs};
 use super::bars::Bars;
 use super::failure::Failure;
-use super::{output, project, report, stop};
+use super::{html, output, project, report, stop};
 use crate::extract::SyncMode;
-use crate::load::{PlanSummary, Store};
+use crate::load::{self, PlanSummary, Store};
 use crate::pipeline::{self, Apply, Outcome, PipelineError, RunOptions, Session, WriteOptions};
 
 /// Extracts, builds and plans; shows what a run would write and stores it.
 pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Failure> {
-    report::check_form(common)?;
+    // Rows go out in any form; the summary is words or JSON.
+    let shows_rows = args.all
+        || args.condition.is_some()
+        || matches!(common.output, Format::Csv | Format::Parquet);
+    if !shows_rows {
+        report::check_form(common)?;
+    }
+    if let Some(condition) = &args.condition {
+        load::check_condition(condition).map_err(|error| {
+            Failure::new(Outcome::Usage, error).advise(
+                "write a condition such as --where \"property = 'jobtitle' and old is not null\"",
+            )
+        })?;
+    }
     let project = project::load(common)?;
     let names: Vec<String> = args.pipeline.iter().cloned().collect();
     let pipelines = project::pipelines(&project, &names)?;
@@ -32,7 +47,19 @@ pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Fai
         plans.extend(finished.plans);
     }
     drop(bars);
-    show(&plans, outcome, common)?;
+    let effort = report::effort(&plans, &session.client.budget_use());
+    if shows_rows {
+        show_rows(&session, &plans, args, common).await?;
+        tell_next(&plans, outcome, &effort, common);
+    } else {
+        show(&plans, outcome, &effort, common)?;
+    }
+    if let Some(file) = &args.html {
+        std::fs::write(file, html::page(&plans, &effort)).map_err(|error| {
+            let text = format!("The page cannot be written to `{}`: {error}", file.display());
+            Failure::new(Outcome::Failed, text)
+        })?;
+    }
     if let Some(file) = &args.out {
         export(&session, &plans, file).await?;
     }
@@ -46,19 +73,47 @@ pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Fai
     Ok(outcome)
 }
 
-fn show(plans: &[PlanSummary], outcome: Outcome, common: &Common) -> Result<(), Failure> {
-    for plan in plans {
-        if common.output == Format::Json {
-            let json = serde_json::to_string(plan);
-            let json = json.map_err(|error| Failure::new(Outcome::Failed, error))?;
-            output::text(&format!("{json}\n"))?;
-        } else {
-            output::text(&report::describe_plan(plan))?;
-        }
+/// Prints the rows of the plans, those that a condition keeps.
+async fn show_rows(
+    session: &Session<'_>,
+    plans: &[PlanSummary],
+    args: &PlanArgs,
+    common: &Common,
+) -> Result<(), Failure> {
+    let runs: BTreeSet<&str> = plans.iter().map(|plan| plan.run_id.as_str()).collect();
+    let condition = args.condition.as_deref();
+    let mut streams = Vec::new();
+    for run_id in runs {
+        let lines = load::plan_lines(&session.lake, run_id, condition).await;
+        streams.push(lines.map_err(PipelineError::from)?);
     }
+    let Some(first) = streams.first() else { return Ok(()) };
+    let schema = first.schema();
+    let lines = futures::stream::iter(streams).flatten();
+    let lines = RecordBatchStreamAdapter::new(schema, lines);
+    output::print(Box::pin(lines), common.output, None).await?;
+    Ok(())
+}
+
+fn tell_next(plans: &[PlanSummary], outcome: Outcome, effort: &str, common: &Common) {
     if !common.quiet {
+        if plans.iter().any(PlanSummary::sends) {
+            eprintln!("{effort}");
+        }
         eprintln!("{}", what_next(plans, outcome));
     }
+}
+
+fn show(
+    plans: &[PlanSummary],
+    outcome: Outcome,
+    effort: &str,
+    common: &Common,
+) -> Result<(), Failure> {
+    for plan in plans {
+        output::text(&report::show_plan(plan, common)?)?;
+    }
+    tell_next(plans, outcome, effort, common);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use super::args::{Common, Format};
 use super::failure::Failure;
 use super::output;
+use crate::hubspot::BudgetUse;
 use crate::load::{PlanSummary, PlannedRow};
 use crate::pipeline::{Outcome, RunResults};
 
@@ -41,6 +42,13 @@ pub(super) fn check_form(common: &Common) -> Result<(), Failure> {
 
 /// Says on stderr what went wrong or was left undone.
 fn tell_problems(results: &RunResults) {
+    for guard in &results.accepted_guards {
+        let verdict = &guard.verdict;
+        eprintln!(
+            "Guard {} of `{}` was passed by hand: {}",
+            verdict.guard, guard.write_back, verdict.sentence
+        );
+    }
     for problem in &results.problems {
         eprintln!("! {problem}");
     }
@@ -70,6 +78,7 @@ fn table(results: &RunResults) -> Table {
         "unchanged",
         "created",
         "updated",
+        "archived",
         "kept",
         "rejected",
         "deferred",
@@ -78,8 +87,8 @@ fn table(results: &RunResults) -> Table {
     ];
     table.set_header(header);
     for (name, o) in &results.objects {
-        let cells = [o.read, o.inserted, o.unchanged, 0, o.updated, 0, o.rejected, 0, o.calls];
-        table.add_row(row(format!("extract {name}"), &cells, None, &[3, 5, 7]));
+        let cells = [o.read, o.inserted, o.unchanged, 0, o.updated, 0, 0, o.rejected, 0, o.calls];
+        table.add_row(row(format!("extract {name}"), &cells, None, &[3, 5, 6, 8]));
     }
     let copied = results.sources.iter().filter_map(|(name, s)| Some((name, s.copied.as_ref()?)));
     for (name, c) in copied {
@@ -87,23 +96,35 @@ fn table(results: &RunResults) -> Table {
         table.add_row(row(format!("copy {name}"), &cells, None, &[3, 5, 6, 7, 8]));
     }
     for (name, model) in &results.models {
-        let cells = [model.rows.unwrap_or(0), 0, 0, 0, model.changes, 0, 0, 0, 0];
-        let blank: &[usize] =
-            if model.rows.is_some() { &[1, 2, 3, 5, 6, 7, 8] } else { &[0, 1, 2, 3, 5, 6, 7, 8] };
+        let cells = [model.rows.unwrap_or(0), 0, 0, 0, model.changes, 0, 0, 0, 0, 0];
+        let blank: &[usize] = match model.rows {
+            Some(_) => &[1, 2, 3, 5, 6, 7, 8, 9],
+            None => &[0, 1, 2, 3, 5, 6, 7, 8, 9],
+        };
         table.add_row(row(format!("build {name}"), &cells, Some(model.seconds), blank));
     }
     for (name, w) in &results.write_back {
         let deferred = w.deferred + w.unknown;
-        let cells =
-            [w.wanted, 0, w.unchanged, w.created, w.updated, w.kept, w.rejected, deferred, 0];
-        table.add_row(row(format!("write {name}"), &cells, None, &[1, 8]));
+        let cells = [
+            w.wanted,
+            0,
+            w.unchanged,
+            w.created,
+            w.updated,
+            w.archived,
+            w.kept,
+            w.rejected,
+            deferred,
+            0,
+        ];
+        table.add_row(row(format!("write {name}"), &cells, None, &[1, 9]));
     }
-    let total = [0, 0, 0, 0, 0, 0, 0, 0, results.calls.total];
+    let total = [0, 0, 0, 0, 0, 0, 0, 0, 0, results.calls.total];
     table.add_row(row(
         "in all".to_owned(),
         &total,
         Some(results.seconds()),
-        &[0, 1, 2, 3, 4, 5, 6, 7],
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8],
     ));
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -112,7 +133,7 @@ fn table(results: &RunResults) -> Table {
 }
 
 /// A row of figures, with those that mean nothing for it left blank.
-fn row(name: String, figures: &[u64; 9], seconds: Option<f64>, blank: &[usize]) -> Vec<String> {
+fn row(name: String, figures: &[u64; 10], seconds: Option<f64>, blank: &[usize]) -> Vec<String> {
     let shown = figures
         .iter()
         .enumerate()
@@ -122,7 +143,7 @@ fn row(name: String, figures: &[u64; 9], seconds: Option<f64>, blank: &[usize]) 
 }
 
 /// 41203 as `41,203`.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -134,19 +155,52 @@ fn grouped(number: u64) -> String {
     text
 }
 
+/// What carrying plans out takes: calls, seconds at the account's pace, and
+/// what is left of the day. Calls made to read the records first are apart.
+pub(super) fn effort(plans: &[PlanSummary], budget: &BudgetUse) -> String {
+    let writes: u64 = plans.iter().map(PlanSummary::write_calls).sum();
+    let reads: u64 = plans.iter().map(|plan| plan.read_calls).sum();
+    let seconds = (writes * 10).div_ceil(u64::from(budget.limit.max(1)));
+    let mut text = format!(
+        "{} calls to write, {} s or more at {} calls per 10 s; {} calls have read the records they touch",
+        grouped(writes),
+        grouped(seconds),
+        budget.limit,
+        grouped(reads)
+    );
+    if let Some(left) = budget.daily_remaining {
+        let _ = write!(text, "; {} calls are left today", grouped(left));
+        if writes > left {
+            text.push_str(", too few: the rest waits for the next day");
+        }
+    }
+    text
+}
+
+/// A plan as asked for: JSON on one line, or words.
+pub(super) fn show_plan(plan: &PlanSummary, common: &Common) -> Result<String, Failure> {
+    if common.output != Format::Json {
+        return Ok(describe_plan(plan));
+    }
+    let json = serde_json::to_string(plan);
+    let json = json.map_err(|error| Failure::new(Outcome::Failed, error))?;
+    Ok(format!("{json}\n"))
+}
+
 /// A plan in words: counts, guards, new properties, samples old → new.
 pub(super) fn describe_plan(plan: &PlanSummary) -> String {
     let mut text = String::new();
     let c = &plan.counts;
     let _ = writeln!(
         text,
-        "{} → {}: {} wanted = {} unchanged + {} to create + {} to update + {} kept + {} rejected + {} deferred",
+        "{} → {}: {} wanted = {} unchanged + {} to create + {} to update + {} to archive + {} kept + {} rejected + {} deferred",
         plan.write_back,
         plan.object,
         grouped(c.wanted),
         grouped(c.unchanged),
         grouped(c.created),
         grouped(c.updated),
+        grouped(c.archived),
         grouped(c.kept),
         grouped(c.rejected),
         grouped(c.deferred),
@@ -214,6 +268,15 @@ mod tests {
         {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn the_effort_is_told_against_what_is_left_of_the_day() {
+        let budget =
+            |left| BudgetUse { taken: 0, limit: 190, daily_remaining: left, daily_limit: None };
+        let none = effort(&[], &budget(None));
+        assert!(none.starts_with("0 calls to write, 0 s") && !none.contains("today"), "{none}");
+        assert!(effort(&[], &budget(Some(5))).ends_with("5 calls are left today"));
     }
 
     #[test]

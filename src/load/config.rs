@@ -22,7 +22,8 @@ pub struct WriteBackConfig {
     /// What may happen to a row without a record.
     #[serde(default)]
     pub mode: Mode,
-    /// The properties this write-back owns, by internal name.
+    /// The properties this write-back owns, by internal name; none with `mode: archive`.
+    #[serde(default)]
     pub properties: BTreeMap<String, PropertyConfig>,
     /// Write a row's good values although HubSpot would refuse another value of the same row.
     #[serde(default)]
@@ -36,6 +37,8 @@ pub struct WriteBackConfig {
     /// Limits past which nothing is sent.
     #[serde(default)]
     pub guards: GuardsConfig,
+    /// What tells people in HubSpot of refused rows.
+    pub on_reject: Option<OnRejectConfig>,
     /// Read the touched records from HubSpot before deciding, so that no decision rests on a stale mirror.
     #[serde(default = "yes")]
     pub refresh: bool,
@@ -87,9 +90,9 @@ pub enum Mode {
     Update,
     /// Created.
     Upsert,
-    /// Not offered yet.
+    /// Created; a row whose record is there changes nothing.
     Create,
-    /// Not offered yet.
+    /// A row is a record to archive, where hublake created it; any other is left alone.
     Archive,
 }
 
@@ -112,7 +115,7 @@ pub enum OnAbsent {
     /// Nothing.
     #[default]
     Keep,
-    /// Not offered yet.
+    /// The values that hublake set and nobody changed since are emptied.
     Clear,
 }
 
@@ -190,6 +193,24 @@ pub struct GuardsConfig {
     pub max_rejects: Option<u64>,
     /// Fewest rows the model must have.
     pub min_rows: Option<u64>,
+    /// Most records archived; none where this is absent.
+    pub max_archives: Option<u64>,
+}
+
+/// What tells people in HubSpot of refused rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnRejectConfig {
+    /// One task a run that refused something new, with the list.
+    pub task: TaskConfig,
+}
+
+/// The task that lists refused rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// The email of the owner it is assigned to.
+    pub owner: String,
 }
 
 /// How a row finds its record: one key and the model's column that holds it.
@@ -260,23 +281,49 @@ impl WriteBackConfig {
             }
         }
         match (self.mode, &self.match_by.key) {
-            (Mode::Create | Mode::Archive, _) => say(
+            (Mode::Upsert | Mode::Create, MatchKey::RecordId) => say(
                 "mode",
-                "This version offers `update` and `upsert`; `create` and `archive` come later".into(),
-            ),
-            (Mode::Upsert, MatchKey::RecordId) => say(
-                "mode",
-                "`upsert` needs email or a unique property under `match`: only a unique key makes a \
-                 create safe to repeat"
-                    .into(),
+                format!(
+                    "`{}` needs email or a unique property under `match`: only a unique key makes a \
+                     create safe to repeat",
+                    self.mode.name()
+                ),
             ),
             _ => {}
         }
-        if self.on_absent == OnAbsent::Clear {
-            say("on_absent", "This version offers `keep`; `clear` comes later".into());
+        match (self.mode, self.properties.is_empty()) {
+            (Mode::Archive, false) => {
+                say("properties", "`mode: archive` writes no values: leave `properties` out".into())
+            }
+            (Mode::Update | Mode::Upsert | Mode::Create, true) => {
+                say("properties", "Name at least one property to write".into())
+            }
+            _ => {}
         }
-        if self.properties.is_empty() {
-            say("properties", "Name at least one property to write".into());
+        if let Some(on_reject) = &self.on_reject
+            && !on_reject.task.owner.contains('@')
+        {
+            say("on_reject.task.owner", "Write the email of a HubSpot user".into());
+        }
+        if self.on_absent == OnAbsent::Clear {
+            if !matches!(self.mode, Mode::Update | Mode::Upsert) {
+                say(
+                    "on_absent",
+                    format!(
+                        "`clear` changes records, and `mode: {}` changes none: write `keep`, or \
+                         `mode: update` or `upsert`",
+                        self.mode.name()
+                    ),
+                );
+            }
+            if self.guards.min_rows.is_none() && self.guards.max_changed.is_none() {
+                say(
+                    "on_absent",
+                    "`clear` needs `guards.min_rows` or `guards.max_changed`: a model that comes \
+                     out empty by mistake would empty every record"
+                        .into(),
+                );
+            }
         }
         problems
     }
@@ -418,9 +465,26 @@ fn invalid(path: &str, problem: String) -> InvalidWriteBack {
 }
 
 /// HubSpot's rule for internal names (properties guide).
-fn is_property_name(name: &str) -> bool {
+pub(crate) fn is_property_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+impl Mode {
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Update => "update",
+            Self::Upsert => "upsert",
+            Self::Create => "create",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// Whether a row without a record makes one.
+    pub fn creates(self) -> bool {
+        matches!(self, Self::Upsert | Self::Create)
+    }
 }
 
 impl MatchKey {
@@ -577,7 +641,6 @@ guards: { max_changed: 30%, max_creates: 0, min_rows: 1 }
         let yaml = r#"
 object: companies
 match: { email: email }
-mode: archive
 on_absent: clear
 properties:
   Bad-Name: { policy: overwrite }
@@ -589,7 +652,6 @@ properties:
             paths(yaml),
             [
                 "match.email",
-                "mode",
                 "on_absent",
                 "properties.Bad-Name",
                 "properties.name.policy",
@@ -604,8 +666,28 @@ properties:
 
     #[test]
     fn a_create_needs_a_unique_key() {
-        let yaml = "{ object: contacts, match: { record_id: id }, mode: upsert, properties: { a: { policy: max } } }";
-        assert_eq!(paths(yaml), ["mode"]);
+        let yaml = "{ object: contacts, match: { record_id: id }, mode: MODE, properties: { a: { policy: max } } }";
+        for mode in ["upsert", "create"] {
+            assert_eq!(paths(&yaml.replace("MODE", mode)), ["mode"]);
+        }
+    }
+
+    #[test]
+    fn every_mode_says_what_it_cannot_do() {
+        let of =
+            |rest: &str| paths(&format!("{{ object: contacts, match: {{ email: e }}, {rest} }}"));
+        let written = "properties: { a: { policy: max } }";
+        let guarded = "guards: { min_rows: 1 }";
+        assert_eq!(of("mode: archive"), Vec::<String>::new());
+        assert_eq!(of(&format!("mode: archive, {written}")), ["properties"]);
+        assert_eq!(of("mode: create"), ["properties"]);
+        assert_eq!(of(&format!("mode: create, {written}")), Vec::<String>::new());
+        assert_eq!(
+            of(&format!("mode: create, on_absent: clear, {guarded}, {written}")),
+            ["on_absent"]
+        );
+        assert_eq!(of(&format!("on_absent: clear, {written}")), ["on_absent"]);
+        assert_eq!(of(&format!("on_absent: clear, {guarded}, {written}")), Vec::<String>::new());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Guard {
     MaxRejects,
     /// Fewest rows of the model.
     MinRows,
+    /// Most records archived.
+    MaxArchives,
 }
 
 /// What a guard says to a plan.
@@ -34,6 +36,12 @@ pub struct GuardVerdict {
     pub accepted: bool,
     /// The figures, as a sentence.
     pub sentence: String,
+    /// What was counted.
+    #[serde(default)]
+    pub found: u64,
+    /// The limit as the settings have it: `30%`, `100`.
+    #[serde(default)]
+    pub limit: String,
 }
 
 impl GuardVerdict {
@@ -44,7 +52,8 @@ impl GuardVerdict {
 }
 
 impl Guard {
-    const ALL: [Self; 4] = [Self::MaxChanged, Self::MaxCreates, Self::MaxRejects, Self::MinRows];
+    const ALL: [Self; 5] =
+        [Self::MaxChanged, Self::MaxCreates, Self::MaxRejects, Self::MinRows, Self::MaxArchives];
 
     /// The name in settings and in `--accept-guard`.
     pub fn name(self) -> &'static str {
@@ -53,6 +62,7 @@ impl Guard {
             Self::MaxCreates => "max_creates",
             Self::MaxRejects => "max_rejects",
             Self::MinRows => "min_rows",
+            Self::MaxArchives => "max_archives",
         }
     }
 }
@@ -77,17 +87,15 @@ impl FromStr for Guard {
 /// Asks every configured guard. `written_before` is the number of records this
 /// write-back has written in earlier runs: with none, `max_changed` cannot
 /// tell a normal run from a runaway one and asks for an explicit acceptance.
+/// Archiving is off unless `max_archives` allows some.
 pub(crate) fn evaluate(
     guards: &GuardsConfig,
     counts: &Counts,
     written_before: u64,
     accepted: &BTreeSet<Guard>,
 ) -> Vec<GuardVerdict> {
-    let verdict = |guard: Guard, passed: bool, sentence: String| GuardVerdict {
-        guard,
-        passed,
-        accepted: accepted.contains(&guard),
-        sentence,
+    let verdict = |guard: Guard, passed: bool, found: u64, limit: String, sentence: String| {
+        GuardVerdict { guard, passed, accepted: accepted.contains(&guard), sentence, found, limit }
     };
     let mut verdicts = Vec::new();
     if let Some(limit) = guards.max_changed {
@@ -102,22 +110,50 @@ pub(crate) fn evaluate(
                 "{changed} of {written_before} records written before would change, at most {limit} may"
             ),
         };
-        verdicts.push(verdict(Guard::MaxChanged, passed, sentence));
+        verdicts.push(verdict(Guard::MaxChanged, passed, changed, limit.to_string(), sentence));
     }
     if let Some(limit) = guards.max_creates {
         let found = counts.created;
         let sentence = format!("{found} records would be created, at most {limit} may");
-        verdicts.push(verdict(Guard::MaxCreates, found <= limit, sentence));
+        verdicts.push(verdict(
+            Guard::MaxCreates,
+            found <= limit,
+            found,
+            limit.to_string(),
+            sentence,
+        ));
     }
     if let Some(limit) = guards.max_rejects {
         let found = counts.rejected;
         let sentence = format!("{found} rows are rejected, at most {limit} may be");
-        verdicts.push(verdict(Guard::MaxRejects, found <= limit, sentence));
+        verdicts.push(verdict(
+            Guard::MaxRejects,
+            found <= limit,
+            found,
+            limit.to_string(),
+            sentence,
+        ));
     }
     if let Some(limit) = guards.min_rows {
         let found = counts.wanted;
         let sentence = format!("The model has {found} rows, at least {limit} are expected");
-        verdicts.push(verdict(Guard::MinRows, found >= limit, sentence));
+        verdicts.push(verdict(Guard::MinRows, found >= limit, found, limit.to_string(), sentence));
+    }
+    let (found, limit) = (counts.archived, guards.max_archives.unwrap_or(0));
+    if found > 0 || guards.max_archives.is_some() {
+        let sentence = match guards.max_archives {
+            None => format!(
+                "{found} records would be archived, and archiving is off: allow some with `max_archives`"
+            ),
+            Some(limit) => format!("{found} records would be archived, at most {limit} may"),
+        };
+        verdicts.push(verdict(
+            Guard::MaxArchives,
+            found <= limit,
+            found,
+            limit.to_string(),
+            sentence,
+        ));
     }
     verdicts
 }
@@ -161,6 +197,15 @@ mod tests {
             refused("{ max_creates: 1, max_rejects: 2, min_rows: 11 }", counts, 0, &[]),
             all
         );
+    }
+
+    #[test]
+    fn archiving_is_off_unless_some_is_allowed() {
+        let counts = Counts { archived: 2, ..Counts::default() };
+        assert_eq!(refused("{}", counts, 0, &[]), [Guard::MaxArchives]);
+        assert_eq!(refused("{ max_archives: 1 }", counts, 0, &[]), [Guard::MaxArchives]);
+        assert_eq!(refused("{ max_archives: 2 }", counts, 0, &[]), []);
+        assert_eq!(refused("{}", Counts::default(), 0, &[]), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! a commit per batch could not keep up; a kill costs at most a second's
 //! outcomes, which the plan, committed before, still knows as intents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,14 @@ use arrow::datatypes::{
 };
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{col, lit};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::error::{LoadError, While};
+use super::outcome::Outcome;
 use crate::lake::{Cursor, Lake, Table, TableName, TableSpec};
 
 const DOING: &str = "writing the ledger";
@@ -238,6 +240,27 @@ pub(crate) struct Kept {
     pub(crate) created_at: Option<i64>,
     pub(crate) updated_at: Option<i64>,
     pub(crate) written_at: i64,
+}
+
+/// The outcome in the ledger of a value emptied so that it can be written
+/// again: a step of a row, not its end.
+pub(crate) const CLEARED: &str = "cleared";
+
+/// The ids of an object's records that hublake created, by whatever pipeline.
+/// 16 bytes and more each.
+pub(crate) async fn records_created(lake: &Lake, object: &str) -> Result<HashSet<i64>, LoadError> {
+    let doing = "reading which records hublake created";
+    let Some(writes) = lake.table(&spec().name).await.during(doing)? else {
+        return Ok(HashSet::new());
+    };
+    let filter = col("object").eq(lit(object)).and(col("outcome").eq(lit(Outcome::Created.name())));
+    let mut batches = writes.scan(Some(&["record_id"]), Some(filter)).await.during(doing)?;
+    let mut ids = HashSet::new();
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(doing)?;
+        ids.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+    }
+    Ok(ids)
 }
 
 /// The last stamp of a pipeline's entries.

@@ -15,6 +15,7 @@ use futures::StreamExt;
 
 use super::error::{LoadError, While};
 use super::ledger;
+use super::outcome::Outcome;
 use crate::lake::{Changes, Cursor, Lake, Table, TableName, TableSpec};
 use crate::objects::ObjectType;
 use crate::objects::values::{Parsed, parse_bool, parse_date, parse_datetime, parse_number};
@@ -60,8 +61,11 @@ pub(crate) fn table_name(object: &ObjectType) -> TableName {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Patch {
     pub(crate) id: i64,
-    /// µs since 1970; known for every patch that counts.
+    /// µs since 1970; known for every patch that counts. Of a patch that only
+    /// archives, when that was.
     pub(crate) updated_at: i64,
+    /// When the record was archived, µs since 1970.
+    pub(crate) archived_at: Option<i64>,
     /// µs since 1970.
     pub(crate) created_at: Option<i64>,
     pub(crate) properties: BTreeMap<String, Option<String>>,
@@ -135,9 +139,12 @@ fn patch_of(entry: ledger::Kept) -> Option<Patch> {
         .properties
         .into_iter()
         .filter_map(|(name, property)| Some((name, Some(property.returned?))));
+    let is_archived = entry.outcome == Outcome::Archived.name();
+    let archived_at = is_archived.then_some(entry.written_at);
     Some(Patch {
         id: entry.record_id?,
-        updated_at: entry.updated_at?,
+        updated_at: entry.updated_at.or(archived_at)?,
+        archived_at,
         created_at: entry.created_at,
         properties: answered.collect(),
     })
@@ -180,7 +187,9 @@ fn drop_stale(rows: &RecordBatch, patches: &mut BTreeMap<i64, Patch>) {
         (ids.as_primitive::<Int64Type>(), times.as_primitive::<TimestampMicrosecondType>());
     for (id, stored) in ids.iter().zip(times) {
         if let (Some(id), Some(stored)) = (id, stored)
-            && patches.get(&id).is_some_and(|patch| patch.updated_at <= stored)
+            && patches
+                .get(&id)
+                .is_some_and(|patch| patch.updated_at <= stored && patch.archived_at.is_none())
         {
             patches.remove(&id);
         }
@@ -202,6 +211,7 @@ fn merged(mut patches: Vec<Patch>) -> BTreeMap<i64, Patch> {
             Some(before) => {
                 before.updated_at = patch.updated_at;
                 before.created_at = patch.created_at.or(before.created_at);
+                before.archived_at = patch.archived_at.or(before.archived_at);
                 before.properties.extend(patch.properties);
             }
         }
@@ -223,12 +233,16 @@ fn overlay(
         let stored = found.column(at);
         columns.push(match field.name().as_str() {
             "id" => laid.envelope(stored, |patch| Some(patch.id))?,
-            "updated_at" => laid.times(stored, |patch| Some(patch.updated_at))?,
+            // HubSpot's answer to an archive tells no modified date.
+            "updated_at" => laid.times(stored, |patch| {
+                Some(patch.updated_at).filter(|_| patch.archived_at.is_none())
+            })?,
+            "archived_at" => laid.times(stored, |patch| patch.archived_at)?,
             "created_at" => laid.times(stored, |patch| patch.created_at)?,
             "_synced_at" => laid.times(stored, |_| Some(now))?,
             "archived" => laid.archived(stored)?,
             "_rescued" => laid.rescued(stored)?,
-            "archived_at" | "merged_into" | "_vanished_at" => laid.untouched(stored)?,
+            "merged_into" | "_vanished_at" => laid.untouched(stored)?,
             name => laid.property(stored, name)?,
         });
     }
@@ -314,10 +328,12 @@ impl<'a> Laid<'a> {
     }
 
     /// A record that answers is live; a stored mark stays, for extract to judge.
+    /// One that was archived is so marked.
     fn archived(&self, stored: &ArrayRef) -> Result<ArrayRef, LoadError> {
-        let patched: ArrayRef = Arc::new(BooleanArray::from(vec![false; self.rows.len()]));
+        let archived = self.rows.iter().map(|(patch, _)| Some(patch.archived_at.is_some()));
+        let patched: ArrayRef = Arc::new(archived.collect::<BooleanArray>());
         let known: Vec<bool> = self.rows.iter().map(|(_, at)| at.is_some()).collect();
-        self.pick(stored, &patched, |row, _| !known[row])
+        self.pick(stored, &patched, |row, patch| !known[row] || patch.archived_at.is_some())
     }
 
     fn property(&self, stored: &ArrayRef, column: &str) -> Result<ArrayRef, LoadError> {
@@ -452,6 +468,7 @@ mod tests {
         let property =
             |(name, value): &(&str, Option<&str>)| ((*name).to_owned(), value.map(str::to_owned));
         Patch {
+            archived_at: None,
             id,
             updated_at,
             created_at: None,

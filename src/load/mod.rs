@@ -15,9 +15,12 @@
 //!
 //! Its tables, all under `system/`: `plans` (the intent log), `writes` (the
 //! ledger), `written` (the last value set, derived from the ledger), `rejects`,
-//! `creating` (creates whose answer a crash swallowed).
+//! `creating` (creates whose answer a crash swallowed), `restoring` (values
+//! emptied so that they can move back, and not written yet), `reject_tasks`
+//! (the tasks that told of refused rows).
 
 mod apply;
+mod audit;
 mod catch_up;
 mod columns;
 mod config;
@@ -33,21 +36,35 @@ mod outcome;
 mod plan;
 mod policy;
 mod properties;
+mod reject_task;
 mod rejects;
+mod restoring;
 mod target;
 mod written;
 
 pub use apply::{ApplyReport, ApplyRequest, MaySend, apply};
+pub use audit::{AuditedProperty, audit_properties};
 pub use catch_up::catch_up;
 pub use config::{
     CreateConfig, DeclaredType, GuardsConfig, InvalidWriteBack, LabelledOption, MatchConfig,
-    MatchKey, Mode, Nulls, OnAbsent, OptionConfig, Percent, Policy, PropertyConfig,
-    WriteBackConfig,
+    MatchKey, Mode, Nulls, OnAbsent, OnRejectConfig, OptionConfig, Percent, Policy, PropertyConfig,
+    TaskConfig, WriteBackConfig,
 };
 pub use error::LoadError;
 pub use fit::{Misfit, can_be_record_id, misfit, property_type_of};
 pub use guards::{Guard, GuardVerdict};
 pub use outcome::{Counts, Outcome};
-pub use plan::{PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, plan, planned_rows};
-pub use properties::{PlannedOptions, PlannedProperty, PropertyPlan};
-pub use rejects::{Reject, UnreadRecord, keep_unread, rejects};
+pub use plan::{
+    Finish, FinishRequest, PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, UndoPart,
+    UndoRequest, check_condition, finished, plan, plan_finish, plan_lines, plan_undo, planned_rows,
+    undo_parts,
+};
+pub use properties::{
+    PlannedOptions, PlannedProperty, PropertyPlan, make_properties, plan_properties,
+    property_advice,
+};
+pub use reject_task::{TaskRequest, Told, tell_of_rejects};
+pub use rejects::{
+    Reject, RejectFilter, RejectStatus, UnreadRecord, drop_rejects, find_rejects, keep_unread,
+    rejects, retry_rejects,
+};

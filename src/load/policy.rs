@@ -62,6 +62,16 @@ pub(crate) enum Kept {
     NotBeaten,
     /// HubSpot took the same write before and kept its own value.
     Ignored,
+    /// `mode: create`: a record that is there is left alone.
+    Exists,
+    /// The row has left the model, and the value is no longer hublake's.
+    NoLongerOurs,
+    /// Undo: the value is not the one that the run left.
+    ChangedSince,
+    /// Undo: hublake has written the value again since the run.
+    WrittenSince,
+    /// Undo: the former value, or any, can no longer be written.
+    Unwritable,
 }
 
 impl Kept {
@@ -76,6 +86,13 @@ impl Kept {
             Self::HeldOffList => "The value in HubSpot is not on the `forward_only` list",
             Self::NotBeaten => "The value in HubSpot already wins",
             Self::Ignored => "HubSpot accepted this write before and kept its own value",
+            Self::Exists => "The record exists, and `mode: create` changes none",
+            Self::NoLongerOurs => {
+                "The row has left the model, and the value was changed in HubSpot since hublake wrote it"
+            }
+            Self::ChangedSince => "The value was changed in HubSpot since the run wrote it",
+            Self::WrittenSince => "A later run of hublake wrote this value",
+            Self::Unwritable => "HubSpot would refuse the former value now",
         }
     }
 }

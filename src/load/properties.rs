@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{CreateConfig, WriteBackConfig};
 use super::error::{LoadError, While};
+use super::{audit, mirror};
 use crate::hubspot::{Client, NewProperty, PropertyGroup};
+use crate::lake::Lake;
 use crate::objects::{ObjectType, PropertyDefinition, PropertyOption};
 
 /// What has to be made before the rows can be written.
@@ -91,10 +93,56 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// Compares what a write-back declares with what the account has.
+///
+/// # Errors
+/// A declared property that exists with another type, or that cannot be
+/// written.
+pub fn plan_properties(
+    write_back: &str,
+    config: &WriteBackConfig,
+    definitions: &[PropertyDefinition],
+) -> Result<PropertyPlan, LoadError> {
+    plan(write_back, config, definitions)
+}
+
+/// What the declarations of a write-back leave to be wished for: property,
+/// sentence.
+pub fn property_advice(config: &WriteBackConfig) -> Vec<(String, String)> {
+    declared(config)
+        .flat_map(|(name, create)| {
+            let said = audit::lint(name, &create.description);
+            said.into_iter().map(|sentence| (name.clone(), sentence))
+        })
+        .collect()
+}
+
+/// Makes what is planned, and its columns in the mirror, so that what is
+/// written shows at once. Returns the names of the properties created.
+///
+/// # Errors
+/// HubSpot refuses, or the lake fails.
+pub async fn make_properties(
+    lake: &Lake,
+    client: &Client,
+    object: &ObjectType,
+    config: &WriteBackConfig,
+    plan: &PropertyPlan,
+) -> Result<BTreeSet<String>, LoadError> {
+    let created = create(client, object, config, plan).await?;
+    let column = |name: &String| {
+        let create = config.properties.get(name)?.create.as_ref()?;
+        Some((name.clone(), create.property_type().arrow_type()))
+    };
+    let columns: Vec<_> = created.iter().filter_map(column).collect();
+    mirror::add_columns(lake, object, &columns).await?;
+    Ok(created)
+}
+
 /// Creates what is planned: groups, then properties, then options. Returns the
 /// names of the properties created, which HubSpot needs up to a second to let
 /// rows use.
-pub(crate) async fn create(
+async fn create(
     client: &Client,
     object: &ObjectType,
     config: &WriteBackConfig,

@@ -14,6 +14,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
@@ -58,13 +59,15 @@ pub struct Reject {
     pub last_seen: i64,
     /// How often it was refused with a new reason or after being sent.
     pub attempts: i64,
-    /// `open`, `fixed` or `dropped`.
+    /// `open`, `retry` (open, and sent again by the next run), `fixed` or `dropped`.
     pub status: String,
     /// The run that last changed this entry.
     pub run_id: String,
 }
 
 const OPEN: &str = "open";
+/// Refused by HubSpot, and somebody asked for another try now.
+const RETRY: &str = "retry";
 const FIXED: &str = "fixed";
 const DROPPED: &str = "dropped";
 const BY_HUBLAKE: &str = "hublake";
@@ -75,9 +78,106 @@ const BY_HUBSPOT: &str = "hubspot";
 /// # Errors
 /// The lake cannot be read.
 pub async fn rejects(lake: &Lake, only_open: bool) -> Result<Vec<Reject>, LoadError> {
-    let filter = only_open.then(|| col("status").eq(lit(OPEN)));
-    let mut found = read(lake, filter).await?;
+    let status = if only_open { RejectStatus::Open } else { RejectStatus::Any };
+    find_rejects(lake, &RejectFilter { status, ..RejectFilter::default() }).await
+}
+
+/// Which rejects are meant; the default is every open one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectFilter {
+    /// Those of this write-back.
+    pub write_back: Option<String>,
+    /// Those of these keys; all when none is named.
+    pub keys: Vec<String>,
+    /// Those of this category or code.
+    pub category: Option<String>,
+    /// Those first refused at or before this time, µs since 1970, UTC.
+    pub refused_before: Option<i64>,
+    /// Those of this status.
+    pub status: RejectStatus,
+}
+
+/// How a reject stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RejectStatus {
+    /// Still refused.
+    #[default]
+    Open,
+    /// Given up until the row changes.
+    Dropped,
+    /// Written, or no longer wanted.
+    Fixed,
+    /// Whatever it is.
+    Any,
+}
+
+impl RejectFilter {
+    fn to_expr(&self) -> Option<Expr> {
+        let texts = |texts: &[&str]| texts.iter().map(|text| lit(*text)).collect::<Vec<_>>();
+        let among = |column: &str, of: &[&str]| col(column).in_list(texts(of), false);
+        let keys: Vec<&str> = self.keys.iter().map(String::as_str).collect();
+        let at =
+            |micros: i64| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+        let parts = [
+            self.write_back.as_deref().map(|name| col("write_back").eq(lit(name))),
+            (!keys.is_empty()).then(|| among("match_key", &keys)),
+            self.category.as_deref().map(|category| col("category").eq(lit(category))),
+            self.refused_before.map(|micros| col("first_seen").lt_eq(at(micros))),
+            match self.status {
+                RejectStatus::Open => Some(among("status", &[OPEN, RETRY])),
+                RejectStatus::Dropped => Some(among("status", &[DROPPED])),
+                RejectStatus::Fixed => Some(among("status", &[FIXED])),
+                RejectStatus::Any => None,
+            },
+        ];
+        parts.into_iter().flatten().reduce(Expr::and)
+    }
+}
+
+/// The rejects that a filter means, oldest first.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn find_rejects(lake: &Lake, filter: &RejectFilter) -> Result<Vec<Reject>, LoadError> {
+    let mut found = read(lake, filter.to_expr()).await?;
     found.sort_by(|a, b| (a.first_seen, &a.match_key).cmp(&(b.first_seen, &b.match_key)));
+    Ok(found)
+}
+
+/// Has the next run send rows again that HubSpot refused, whatever their rest,
+/// dropped ones too where the filter means them. Those that hublake itself
+/// refuses need no asking: every plan looks at them. Returns the rows meant.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn retry_rejects(lake: &Lake, filter: &RejectFilter) -> Result<Vec<Reject>, LoadError> {
+    let status = |entry: &Reject| if entry.refused_by == BY_HUBSPOT { RETRY } else { OPEN };
+    mark(lake, filter, status).await
+}
+
+/// Gives rows up: HubSpot is not asked again until what would be sent, the
+/// record or a property's definition changes, and the list shows them no more.
+/// Returns the rows meant.
+///
+/// # Errors
+/// The lake cannot be read or written.
+pub async fn drop_rejects(lake: &Lake, filter: &RejectFilter) -> Result<Vec<Reject>, LoadError> {
+    mark(lake, filter, |_| DROPPED).await
+}
+
+async fn mark(
+    lake: &Lake,
+    filter: &RejectFilter,
+    status: fn(&Reject) -> &'static str,
+) -> Result<Vec<Reject>, LoadError> {
+    let mut found = find_rejects(lake, filter).await?;
+    found.retain(|entry| entry.status != FIXED);
+    let changed: Vec<Reject> = found
+        .iter()
+        .filter(|entry| entry.status != status(entry))
+        .map(|entry| Reject { status: status(entry).to_owned(), ..entry.clone() })
+        .collect();
+    store(lake, &changed).await?;
     Ok(found)
 }
 
@@ -251,14 +351,18 @@ impl RejectBook {
 
     /// Stores what changed, in one commit; nothing when nothing did.
     pub(crate) async fn store(self, lake: &Lake) -> Result<(), LoadError> {
-        if self.changed.is_empty() {
-            return Ok(());
-        }
-        let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
-        let rows = vec![encode(&self.changed)?];
-        table.upsert(Changes { rows, ..Changes::default() }, &[]).await.during(DOING)?;
-        Ok(())
+        store(lake, &self.changed).await
     }
+}
+
+async fn store(lake: &Lake, changed: &[Reject]) -> Result<(), LoadError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
+    let rows = vec![encode(changed)?];
+    table.upsert(Changes { rows, ..Changes::default() }, &[]).await.during(DOING)?;
+    Ok(())
 }
 
 /// The rejects of earlier runs, to look into while rows are decided.
@@ -273,7 +377,11 @@ impl Known {
     pub(crate) fn resting(&self, match_key: &str, fingerprint: i64) -> Option<&Reject> {
         self.entries.get(match_key).filter(|entry| {
             let rests = entry.status == DROPPED || self.now - entry.last_seen < REST_MICROS;
-            entry.refused_by == BY_HUBSPOT && entry.fingerprint == fingerprint && rests
+            let is_asked_for = entry.status == RETRY;
+            entry.refused_by == BY_HUBSPOT
+                && entry.fingerprint == fingerprint
+                && rests
+                && !is_asked_for
         })
     }
 }
@@ -463,6 +571,15 @@ mod tests {
         book.refuse("a", refused(1), false);
         book.refuse("a", refused(1), false);
         assert_eq!(changes(&book), [("a", OPEN, 1)]);
+    }
+
+    #[test]
+    fn what_somebody_asks_to_retry_does_not_rest() {
+        let asked = Reject { status: RETRY.into(), ..entry("a", 1) };
+        let mut book = book(vec![asked]);
+        assert!(book.known().resting("a", 1).is_none());
+        book.refuse("a", refused(1), true);
+        assert_eq!(changes(&book), [("a", OPEN, 2)], "refused again, it rests again");
     }
 
     #[test]

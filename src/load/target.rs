@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::config::{MatchKey, Mode, Nulls, Policy, WriteBackConfig};
+use super::config::{MatchKey, Mode, Nulls, OnAbsent, Policy, WriteBackConfig};
 use super::error::LoadError;
 use super::form::{Form, Refusal};
 use super::mirror;
@@ -23,6 +23,7 @@ pub(crate) struct Target {
     /// The form of the key's values; record ids are plain text.
     pub(crate) key_form: Form,
     pub(crate) mode: Mode,
+    pub(crate) on_absent: OnAbsent,
     pub(crate) partial: bool,
     pub(crate) refresh: bool,
     pub(crate) properties: Vec<TargetProperty>,
@@ -81,6 +82,7 @@ impl Target {
             key_form: key_form(&config.match_by.key, &known)
                 .map_err(|problem| fault("match", problem))?,
             mode: config.mode,
+            on_absent: config.on_absent,
             partial: config.partial,
             refresh: config.refresh,
             properties: properties.collect(),

@@ -17,6 +17,7 @@ use super::error::{LoadError, While};
 use super::ledger;
 use super::outcome::Outcome;
 use super::plan::{PlanCursors, rows};
+use super::restoring;
 use crate::lake::{Changes, Cursor, Lake, Table, TableName, TableSpec};
 
 const DOING: &str = "keeping what hublake last set";
@@ -105,6 +106,7 @@ pub(crate) async fn catch_up(lake: &Lake, pipeline: &str, writes: &Table) -> Res
 fn values(entry: ledger::Kept) -> Vec<Entry> {
     let state = match entry.outcome.as_str() {
         outcome if outcome == Outcome::Unknown.name() => INTENDED,
+        ledger::CLEARED => WRITTEN,
         outcome if TAKEN.iter().any(|taken| outcome == taken.name()) => WRITTEN,
         _ => return Vec::new(),
     };
@@ -143,16 +145,10 @@ pub(crate) async fn take_intents(
     let cursors = PlanCursors::new(pipeline, write_back);
     let Some(planned_at) = cursors.open(&plans) else { return Ok(()) };
     let settled = outcomes(writes, pipeline, write_back, planned_at).await?;
+    restoring::keep(lake, &plans, writes, pipeline, write_back, planned_at).await?;
     let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
-    let planned = lit(datafusion::common::ScalarValue::TimestampMicrosecond(
-        Some(planned_at),
-        Some("UTC".into()),
-    ));
-    let filter = col("pipeline")
-        .eq(lit(pipeline))
-        .and(col("write_back").eq(lit(write_back)))
-        .and(col("action").in_list(vec![lit("update"), lit("create")], false))
-        .and(col("planned_at").eq(planned));
+    let filter = rows::of_plan(pipeline, write_back, planned_at)
+        .and(col("action").in_list(vec![lit("update"), lit("create")], false));
     let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
     let mut entries = Vec::new();
     while let Some(batch) = batches.next().await {
@@ -197,7 +193,7 @@ async fn outcomes(
     Ok(found)
 }
 
-fn trace_hash(trace_id: &str) -> u64 {
+pub(super) fn trace_hash(trace_id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     trace_id.hash(&mut hasher);
     hasher.finish()

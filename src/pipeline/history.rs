@@ -94,6 +94,72 @@ pub async fn stored_plans(lake: &Lake) -> Result<Vec<StoredPlans>, PipelineError
     Ok(found)
 }
 
+/// One recorded run in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PastRun {
+    /// The run's id, as plans, the ledger and `hublake undo` know it.
+    pub run_id: String,
+    /// Its pipeline.
+    pub pipeline: String,
+    /// What was asked for: `run`, `plan`, `apply`, `undo`, …
+    pub mode: String,
+    /// How it ended.
+    pub status: String,
+    /// When it began (RFC 3339, UTC).
+    pub started_at: String,
+    /// Rows created, over all write-backs.
+    pub created: u64,
+    /// Rows updated.
+    pub updated: u64,
+    /// Rows archived.
+    pub archived: u64,
+    /// Rows refused.
+    pub rejected: u64,
+    /// Calls made to HubSpot.
+    pub calls: u64,
+    /// Guards that were passed by hand, with their figures.
+    pub accepted_guards: String,
+}
+
+/// Every recorded run, newest first.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn past_runs(lake: &Lake) -> Result<Vec<PastRun>, PipelineError> {
+    let runs = read(lake, &["run_id", "pipeline", "status", "results"]).await?;
+    let mut found: Vec<PastRun> = runs.iter().map(|run| past_run(run)).collect();
+    found.sort_by(|a, b| b.run_id.cmp(&a.run_id));
+    Ok(found)
+}
+
+/// What its row in `system.runs` says of a run; older rows say less.
+fn past_run(run: &[String]) -> PastRun {
+    let results: serde_json::Value = serde_json::from_str(&run[3]).unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let write_backs = || results["write_back"].as_object().into_iter().flat_map(|all| all.values());
+    let sum = |outcome: &str| write_backs().filter_map(|counts| counts[outcome].as_u64()).sum();
+    let accepted = results["accepted_guards"].as_array().into_iter().flatten();
+    let accepted: Vec<String> = accepted
+        .map(|guard| {
+            let name = text(&guard["guard"]);
+            format!("{name} of {}: {}", text(&guard["write_back"]), text(&guard["sentence"]))
+        })
+        .collect();
+    PastRun {
+        run_id: run[0].clone(),
+        pipeline: run[1].clone(),
+        mode: text(&results["mode"]),
+        status: run[2].clone(),
+        started_at: text(&results["started_at"]),
+        created: sum("created"),
+        updated: sum("updated"),
+        archived: sum("archived"),
+        rejected: sum("rejected"),
+        calls: results["calls"]["total"].as_u64().unwrap_or_default(),
+        accepted_guards: accepted.join("; "),
+    }
+}
+
 /// When each model was last built (µs since 1970, UTC), by the runs recorded.
 ///
 /// # Errors

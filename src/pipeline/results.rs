@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use crate::extract::ObjectReport;
 use crate::extract::source::CopyReport;
 use crate::hubspot::CallCounts;
-use crate::load::Counts;
+use crate::load::{Counts, GuardVerdict};
 
 /// The version of the file's form; it grows when a field changes meaning.
 const SCHEMA_VERSION: u32 = 1;
@@ -44,6 +44,8 @@ pub struct RunResults {
     pub models: BTreeMap<String, ModelResult>,
     /// Per write-back.
     pub write_back: BTreeMap<String, Counts>,
+    /// Guards that were passed because somebody accepted it.
+    pub accepted_guards: Vec<AcceptedGuard>,
     /// Calls to HubSpot.
     pub calls: CallResult,
     /// Seconds spent waiting for the rate budget.
@@ -61,6 +63,16 @@ pub struct SourceResult {
     pub copied: Option<CopyReport>,
     /// Files that do not parse and were left out.
     pub skipped_files: u64,
+}
+
+/// A guard that a write-back would not have passed by itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AcceptedGuard {
+    /// The write-back.
+    pub write_back: String,
+    /// The guard, with the number found and the limit.
+    #[serde(flatten)]
+    pub verdict: GuardVerdict,
 }
 
 /// What building one model came to.
@@ -87,6 +99,8 @@ pub enum Mode {
     Plan,
     /// A stored plan.
     Apply,
+    /// An earlier run taken back.
+    Undo,
     /// Reading HubSpot only.
     Extract,
     /// Building models only.
@@ -137,6 +151,7 @@ impl RunResults {
             sources: BTreeMap::new(),
             models: BTreeMap::new(),
             write_back: BTreeMap::new(),
+            accepted_guards: Vec::new(),
             calls: CallResult::default(),
             waited_seconds: 0.0,
             problems: Vec::new(),
@@ -147,6 +162,16 @@ impl RunResults {
     pub fn problem(&mut self, outcome: Outcome, sentence: String) {
         self.status.worsen(outcome);
         self.problems.push(sentence);
+    }
+
+    /// Keeps on record which guards a write-back passed by hand, and with what
+    /// figures.
+    pub(super) fn note_accepted(&mut self, write_back: &str, verdicts: &[GuardVerdict]) {
+        let accepted = verdicts.iter().map(|verdict| AcceptedGuard {
+            write_back: write_back.to_owned(),
+            verdict: verdict.clone(),
+        });
+        self.accepted_guards.extend(accepted);
     }
 
     /// Closes the results: the time, the calls, the exit code.

@@ -98,7 +98,7 @@ async fn stages(
 
 /// Closes the books. They come before the upkeep: what was sent must be on
 /// record whatever becomes of old files.
-async fn finish(
+pub(super) async fn finish(
     session: &Session<'_>,
     results: &mut RunResults,
     plans: &[PlanSummary],

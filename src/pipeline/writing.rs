@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::results::RunResults;
 use super::session::Session;
 use super::settings::PipelineConfig;
+use super::undoing;
 use super::wanted::ObjectJob;
 use crate::extract::{
     ASSOCIATIONS, LIST_MEMBERSHIPS, PROPERTY_HISTORY, are_memberships_current, associations_behind,
@@ -18,7 +19,8 @@ use crate::extract::{
 use crate::hubspot::{self, ErrorKind};
 use crate::lake::{Lake, TableName};
 use crate::load::{
-    self, ApplyRequest, Counts, Guard, LoadError, PlanRequest, PlanSummary, Store, WriteBackConfig,
+    self, ApplyRequest, Counts, FinishRequest, Guard, LoadError, PlanRequest, PlanSummary, Store,
+    TaskRequest, Told, WriteBackConfig,
 };
 use crate::objects::{ObjectType, PropertyDefinition};
 use crate::transform::Engine;
@@ -193,6 +195,9 @@ pub(super) async fn write_back(
         match one.run(stage, options, results).await {
             Ok((summary, next)) => {
                 summaries.push(summary);
+                if options.apply == Apply::Yes && next == Next::GoOn {
+                    one.tell_of_rejects(results).await;
+                }
                 if next == Next::Stop {
                     break;
                 }
@@ -246,15 +251,30 @@ pub(super) async fn apply_plan(
     results: &mut RunResults,
 ) -> Next {
     let name = &plan.write_back;
-    let found = in_order(pipeline).into_iter().find(|(known, ..)| known == name);
-    let Some((_, config, object)) = found else {
-        let sentence = format!("Write-back `{name}` is in no pipeline any more; plan again");
-        results.problem(Outcome::GuardRefused, sentence);
-        return Next::GoOn;
+    let config = match settings_of(session, pipeline, plan).await {
+        Ok(Some(config)) => config,
+        Ok(None) => {
+            let sentence = format!("Write-back `{name}` is in no pipeline any more; plan again");
+            results.problem(Outcome::GuardRefused, sentence);
+            return Next::GoOn;
+        }
+        Err(error) => {
+            results.problem(error.outcome(), chain(&error));
+            return Next::GoOn;
+        }
     };
     let applied = async {
+        let object = config.object_type().map_err(|error| LoadError::Settings {
+            write_back: name.clone(),
+            path: "object".to_owned(),
+            problem: error.to_string(),
+        })?;
         let definitions = session.client.properties(&object, false).await?;
-        session.apply(&pipeline.name, config, plan, &definitions, options, results).await
+        let owed = session.finish_owed(&pipeline.name, name, &definitions, results).await?;
+        if owed == Next::Stop {
+            return Ok(Next::Stop);
+        }
+        session.apply(&pipeline.name, &config, plan, &definitions, options, results).await
     };
     match applied.await {
         Ok(next) => next,
@@ -263,6 +283,19 @@ pub(super) async fn apply_plan(
             results.problem(error.outcome(), sentence);
             if is_spent(&error) { Next::Stop } else { Next::GoOn }
         }
+    }
+}
+
+/// The settings that a stored plan is applied with: those of its write-back,
+/// or for an undo those that the ledger gives.
+async fn settings_of(
+    session: &Session<'_>,
+    pipeline: &PipelineConfig,
+    plan: &PlanSummary,
+) -> Result<Option<WriteBackConfig>, PipelineError> {
+    match &plan.undoes {
+        Some(undone) => undoing::config_of(session, &pipeline.name, plan, undone).await,
+        None => Ok(pipeline.write_back.get(&plan.write_back).cloned()),
     }
 }
 
@@ -321,12 +354,53 @@ struct WriteBack<'a> {
 }
 
 impl WriteBack<'_> {
+    /// Tells people in HubSpot of rows refused since they were last told.
+    async fn tell_of_rejects(&self, results: &mut RunResults) {
+        let Some(on_reject) = &self.config.on_reject else { return };
+        let session = self.session;
+        let run_id = results.run_id.clone();
+        let request = TaskRequest {
+            run_id: &run_id,
+            pipeline: self.pipeline,
+            write_back: self.name,
+            config: &on_reject.task,
+            index_lag: session.index_lag(),
+            now: now(),
+        };
+        let told = load::tell_of_rejects(&session.lake, &session.client, request).await;
+        match told.map_err(PipelineError::from) {
+            Ok(Told::NoOwner) => {
+                let sentence = format!(
+                    "`on_reject` of write-back `{}`: no HubSpot owner has the address it names",
+                    self.name
+                );
+                results.problem(Outcome::Settings, sentence);
+            }
+            Ok(Told::Nothing | Told::Task { .. } | Told::Later) => {}
+            Err(error) => {
+                let sentence =
+                    format!("No task tells of the rejects of `{}`: {}", self.name, causes(&error));
+                results.problem(error.outcome(), sentence);
+            }
+        }
+    }
+
     async fn run(
         &self,
         stage: &Stage<'_>,
         options: &WriteOptions,
         results: &mut RunResults,
     ) -> Result<(PlanSummary, Next), PipelineError> {
+        let definitions = stage.definitions_of(self.object);
+        let owed = match options.apply {
+            Apply::Yes => {
+                self.session.finish_owed(self.pipeline, self.name, definitions, results).await?
+            }
+            Apply::Never | Apply::Dry => Next::GoOn,
+        };
+        if owed == Next::Stop {
+            return Err(PipelineError::Interrupted);
+        }
         let summary = self.plan(stage, options, results).await?;
         let name = self.name.to_owned();
         // Until something is sent, nothing is written: if applying fails, these
@@ -342,7 +416,6 @@ impl WriteBack<'_> {
         if !refused.is_empty() || options.apply == Apply::Never {
             return Ok((summary, Next::GoOn));
         }
-        let definitions = stage.definitions_of(self.object);
         let applied = self
             .session
             .apply(self.pipeline, self.config, &summary, definitions, options, results)
@@ -366,7 +439,7 @@ impl WriteBack<'_> {
             wanted: self.engine.read_model(self.name).await?,
             store: options.store,
             accepted: &options.accepted,
-            index_lag: Duration::from_secs(session.project.config.hubspot.index_lag_secs),
+            index_lag: session.index_lag(),
             now: now(),
             stop: session.stop.clone(),
         };
@@ -375,6 +448,44 @@ impl WriteBack<'_> {
 }
 
 impl Session<'_> {
+    /// How long HubSpot may show an older value after a write.
+    pub(super) fn index_lag(&self) -> Duration {
+        Duration::from_secs(self.project.config.hubspot.index_lag_secs)
+    }
+
+    /// Writes what an undo that was cut off still owes, before anything else is
+    /// decided: values that were emptied so that they could move back.
+    pub(super) async fn finish_owed(
+        &self,
+        pipeline: &str,
+        write_back: &str,
+        definitions: &[PropertyDefinition],
+        results: &mut RunResults,
+    ) -> Result<Next, PipelineError> {
+        let run_id = results.run_id.clone();
+        let request = FinishRequest {
+            run_id: &run_id,
+            pipeline,
+            write_back,
+            definitions,
+            now: now(),
+            stop: self.stop.clone(),
+        };
+        let Some(owed) = load::plan_finish(&self.lake, &self.client, request).await? else {
+            return Ok(Next::GoOn);
+        };
+        let options =
+            WriteOptions { store: Store::IfSending, apply: Apply::Yes, accepted: BTreeSet::new() };
+        let next =
+            self.apply(pipeline, &owed.config, &owed.plan, definitions, &options, results).await?;
+        load::finished(&self.lake, pipeline, &owed).await?;
+        // The write-back's own figures follow under its own name.
+        if let Some(counts) = results.write_back.remove(write_back) {
+            results.write_back.insert(format!("{write_back} (undo finished)"), counts);
+        }
+        Ok(next)
+    }
+
     /// Carries one plan out and notes what it came to.
     pub(super) async fn apply(
         &self,
@@ -400,6 +511,7 @@ impl Session<'_> {
         let report = load::apply(&self.lake, &self.client, request).await?;
         results.write_back.insert(plan.write_back.clone(), report.counts);
         let name = &plan.write_back;
+        results.note_accepted(name, &report.accepted);
         if config.guards.max_rejects.is_some_and(|most| report.counts.rejected > most) {
             let sentence =
                 format!("Write-back `{name}` ended with {} rejects", report.counts.rejected);
@@ -424,13 +536,13 @@ impl Session<'_> {
     }
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     chrono::Utc::now().timestamp_micros()
 }
 
 /// The counts of a plan that nothing was sent of: what would have been sent
 /// waits for the next run.
-fn unsent(counts: &Counts) -> Counts {
+pub(super) fn unsent(counts: &Counts) -> Counts {
     Counts {
         deferred: counts.deferred + counts.created + counts.updated + counts.archived,
         created: 0,

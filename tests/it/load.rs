@@ -20,7 +20,7 @@ use hublake::objects::ObjectType;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-const USAGE: &str = r#"
+pub(crate) const USAGE: &str = r#"
 object: contacts
 match: { record_id: id }
 properties:
@@ -29,7 +29,7 @@ properties:
   lifecyclestage: { from: stage, policy: { forward_only: [subscriber, lead, marketingqualifiedlead, salesqualifiedlead, opportunity, customer] } }
 "#;
 
-const SIGN_UPS: &str = r#"
+pub(crate) const SIGN_UPS: &str = r#"
 object: contacts
 match: { email: id }
 mode: upsert
@@ -38,23 +38,23 @@ properties:
   jobtitle: { from: title, policy: fill_empty }
 "#;
 
-const UPDATES: &str = "*/contacts/batch/update";
-const CREATES: &str = "*/contacts/batch/create";
+pub(crate) const UPDATES: &str = "*/contacts/batch/update";
+pub(crate) const CREATES: &str = "*/contacts/batch/create";
 
 /// One row of the model.
 #[derive(Clone, Default)]
-struct Row {
-    id: Option<String>,
-    score: Option<f64>,
-    title: Option<String>,
-    stage: Option<String>,
+pub(crate) struct Row {
+    pub(crate) id: Option<String>,
+    pub(crate) score: Option<f64>,
+    pub(crate) title: Option<String>,
+    pub(crate) stage: Option<String>,
 }
 
-fn row(id: impl ToString, score: f64) -> Row {
+pub(crate) fn row(id: impl ToString, score: f64) -> Row {
     Row { id: Some(id.to_string()), score: Some(score), ..Row::default() }
 }
 
-fn model(rows: &[Row]) -> SendableRecordBatchStream {
+pub(crate) fn model(rows: &[Row]) -> SendableRecordBatchStream {
     let text = |field: fn(&Row) -> Option<&str>| -> ArrayRef {
         Arc::new(rows.iter().map(field).collect::<StringArray>())
     };
@@ -71,16 +71,16 @@ fn model(rows: &[Row]) -> SendableRecordBatchStream {
 }
 
 /// An account, a lake and a write-back between them.
-struct World {
+pub(crate) struct World {
     emulator: Emulator,
-    client: Client,
-    lake: Lake,
-    config: WriteBackConfig,
+    pub(crate) client: Client,
+    pub(crate) lake: Lake,
+    pub(crate) config: WriteBackConfig,
     folder: tempfile::TempDir,
 }
 
 impl World {
-    async fn new(write_back: &str) -> Self {
+    pub(crate) async fn new(write_back: &str) -> Self {
         let emulator = Emulator::start(EmulatorConfig {
             contacts: 40,
             companies: 5,
@@ -98,11 +98,15 @@ impl World {
         world
     }
 
-    fn control(&self) -> Control {
+    pub(crate) fn emulator_url(&self) -> String {
+        self.emulator.url()
+    }
+
+    pub(crate) fn control(&self) -> Control {
         self.emulator.control()
     }
 
-    async fn extract(&self) {
+    pub(crate) async fn extract(&self) {
         let object = ObjectType::CONTACTS;
         let definitions = self.client.properties(&object, false).await.expect("properties");
         let sync = ObjectSync {
@@ -122,7 +126,7 @@ impl World {
     }
 
     /// Ids of live contacts whose stage is `lead`, in order.
-    async fn leads(&self) -> Vec<u64> {
+    pub(crate) async fn leads(&self) -> Vec<u64> {
         let mirror = self
             .lake
             .table(&TableName::hubspot("contacts"))
@@ -146,18 +150,18 @@ impl World {
         ids
     }
 
-    async fn catch_up(&self) {
+    pub(crate) async fn catch_up(&self) {
         let write_backs = [("contact_usage", &self.config)];
         load::catch_up(&self.lake, "usage", &write_backs, Utc::now().timestamp_micros())
             .await
             .expect("caught up");
     }
 
-    async fn plan(&self, run_id: &str, rows: &[Row]) -> PlanSummary {
+    pub(crate) async fn plan(&self, run_id: &str, rows: &[Row]) -> PlanSummary {
         self.plan_at(run_id, rows, Utc::now().timestamp_micros()).await
     }
 
-    async fn plan_at(&self, run_id: &str, rows: &[Row], now: i64) -> PlanSummary {
+    pub(crate) async fn plan_at(&self, run_id: &str, rows: &[Row], now: i64) -> PlanSummary {
         self.catch_up().await;
         let definitions =
             self.client.properties(&ObjectType::CONTACTS, false).await.expect("properties");
@@ -177,7 +181,7 @@ impl World {
         load::plan(&self.lake, &self.client, request).await.expect("planned")
     }
 
-    async fn apply(
+    pub(crate) async fn apply(
         &self,
         run_id: &str,
         plan: &PlanSummary,
@@ -199,7 +203,7 @@ impl World {
         load::apply(&self.lake, &self.client, request).await.expect("applied")
     }
 
-    async fn run(&self, run_id: &str, rows: &[Row]) -> ApplyReport {
+    pub(crate) async fn run(&self, run_id: &str, rows: &[Row]) -> ApplyReport {
         let plan = self.plan(run_id, rows).await;
         assert!(plan.counts.close(), "{:?}", plan.counts);
         let report = self.apply(run_id, &plan, CancellationToken::new()).await;
@@ -207,17 +211,17 @@ impl World {
         report
     }
 
-    fn value(&self, id: u64, property: &str) -> Option<String> {
+    pub(crate) fn value(&self, id: u64, property: &str) -> Option<String> {
         let record = self.control().record("contacts", id).expect("a record");
         record["properties"][property].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
-    fn edit(&self, id: u64, property: &str, value: &str) {
+    pub(crate) fn edit(&self, id: u64, property: &str, value: &str) {
         let values: Values = [(property.to_owned(), value.to_owned())].into();
         self.control().edit_record("contacts", id, &values).expect("edited");
     }
 
-    fn fault(&self, path: &str, action: FaultAction) {
+    pub(crate) fn fault(&self, path: &str, action: FaultAction) {
         let fault = Fault {
             method: Some("POST".into()),
             path: path.into(),
@@ -229,7 +233,7 @@ impl World {
     }
 
     /// Calls of batch endpoints that write contacts.
-    fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         let counts = self.control().log(0).counts;
         let is_write = |endpoint: &str| {
             ["batch_create", "batch_update", "batch_upsert"]
@@ -244,7 +248,7 @@ impl World {
     }
 
     /// Data files of the lake.
-    fn data_files(&self) -> BTreeSet<String> {
+    pub(crate) fn data_files(&self) -> BTreeSet<String> {
         fn walk(folder: &std::path::Path, found: &mut BTreeSet<String>) {
             for entry in std::fs::read_dir(folder).expect("a folder") {
                 let path = entry.expect("an entry").path();

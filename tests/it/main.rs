@@ -20,5 +20,7 @@ mod recorded;
 mod s3;
 mod shell;
 mod sources;
+mod undo;
 mod unkind;
 mod world;
+mod write_modes;

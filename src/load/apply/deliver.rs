@@ -14,12 +14,12 @@ use super::taken::Taken;
 use super::writer::{Kind, Writer};
 use crate::hubspot::{Client, Error, Record, WriteInput};
 use crate::load::outcome::Outcome;
-use crate::load::plan::PlannedRow;
 use crate::load::plan::refresh::records;
+use crate::load::plan::{PlannedChange, PlannedRow};
 use crate::load::target::Target;
 
 /// How often a row is sent before its outcome is left unknown to the next run.
-const MAX_SENDS: u32 = 4;
+pub(super) const MAX_SENDS: u32 = 4;
 
 /// How often a row is sent to a property just created, which HubSpot lets rows
 /// use 250 to 700 ms after it answered.
@@ -53,6 +53,8 @@ pub(crate) struct Done {
     pub(crate) refusal: Option<Refusal>,
     /// Whether the row was sent at all.
     pub(crate) sent: bool,
+    /// A step of the row, not its end: values emptied so that they can be written.
+    pub(crate) is_step: bool,
 }
 
 /// Everything a batch needs; shared by the batches in flight.
@@ -80,6 +82,7 @@ impl Task {
     pub(crate) fn new(row: PlannedRow) -> (Kind, Self) {
         let (kind, planned) = match row.action.as_str() {
             "create" => (Kind::Create, Outcome::Created),
+            "archive" => (Kind::Archive, Outcome::Archived),
             _ => (Kind::Update, Outcome::Updated),
         };
         (kind, Self { row, planned, sends: 0, waits: 0, lost: false })
@@ -92,22 +95,60 @@ impl Task {
 
     pub(super) fn end(self, outcome: Outcome) -> Done {
         let sent = self.sends > 0;
-        Done { task: self, outcome, record: None, refusal: None, sent }
+        Done { task: self, outcome, record: None, refusal: None, sent, is_step: false }
     }
 
     pub(super) fn refused(self, refusal: Refusal) -> Done {
         Done { refusal: Some(refusal), ..self.end(Outcome::Rejected) }
     }
 
+    /// Whether the next request only empties what must be empty before it is
+    /// written.
+    pub(crate) fn clears(&self) -> bool {
+        self.row.changes.values().any(must_clear)
+    }
+
+    /// What the next request sends: property, value held before, value.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (&str, Option<&str>, &str)> {
+        let clears = self.clears();
+        let sent = move |change: &PlannedChange| match clears {
+            true => must_clear(change),
+            false => change.is_write(),
+        };
+        self.row.changes.iter().filter(move |(_, change)| sent(change)).map(
+            move |(name, change)| {
+                let new = if clears { "" } else { change.new.as_str() };
+                (name.as_str(), change.old.as_deref(), new)
+            },
+        )
+    }
+
+    /// The row after what it empties first is empty.
+    fn cleared(mut self) -> Self {
+        let emptied = self.row.changes.values_mut().filter(|change| must_clear(change));
+        emptied.for_each(|change| change.old = None);
+        self
+    }
+
     fn input(&self, kind: Kind) -> WriteInput {
-        let writes = self.row.changes.iter().filter(|(_, change)| change.is_write());
         WriteInput {
             id: self.row.record_id.filter(|_| kind == Kind::Update).map(|id| id.to_string()),
             id_property: None,
-            properties: writes.map(|(name, change)| (name.clone(), change.new.clone())).collect(),
-            trace_id: self.row.trace_id.clone(),
+            properties: self
+                .writes()
+                .map(|(name, _, new)| (name.to_owned(), new.to_owned()))
+                .collect(),
+            trace_id: match self.clears() {
+                true => format!("{}-c", self.row.trace_id),
+                false => self.row.trace_id.clone(),
+            },
         }
     }
+}
+
+/// Whether a value has to be emptied before it can be written.
+fn must_clear(change: &PlannedChange) -> bool {
+    change.clears_first() && change.old.as_deref().is_some_and(|old| !old.is_empty())
 }
 
 /// A batch's rows, sorted by what has to happen next.
@@ -116,6 +157,8 @@ struct Sorted {
     lost: Vec<Task>,
     halves: Vec<Task>,
     waiting: Vec<Task>,
+    /// Emptied, to be written next.
+    cleared: Vec<Task>,
 }
 
 pub(super) type Queue = VecDeque<(Kind, Vec<Task>)>;
@@ -159,6 +202,9 @@ impl Sender {
         queue: &mut Queue,
         done: &mut Vec<Done>,
     ) {
+        if kind == Kind::Archive {
+            return self.archive(tasks, queue, done).await;
+        }
         if kind == Kind::Update {
             tasks = self.hold_back_edited(tasks, done).await;
         }
@@ -204,7 +250,9 @@ impl Sender {
         let mut sorted = Sorted::default();
         for (mut task, finding) in found {
             match finding {
-                Finding::Written(record) => done.push(self.written(task, record)),
+                Finding::Written(record) => {
+                    sorted.cleared.extend(self.settled(task, record, done));
+                }
                 Finding::Refused(refusal)
                     if task.waits < MAX_WAITS && refusal.awaits(&self.created) =>
                 {
@@ -227,21 +275,36 @@ impl Sender {
             tokio::time::sleep(FIRST_WAIT * 2u32.pow(waits - 1)).await;
             queue.push_back((kind, sorted.waiting));
         }
+        if !sorted.cleared.is_empty() {
+            queue.push_back((kind, sorted.cleared));
+        }
         halve(kind, sorted.halves, queue);
         self.resolve(kind, sorted.lost, queue, done).await;
     }
 
+    /// Ends a row whose record came back, or takes its next step: the row is
+    /// returned when it is to be sent again with its values.
+    fn settled(&self, task: Task, record: Record, done: &mut Vec<Done>) -> Option<Task> {
+        let clears = task.clears();
+        let end = self.written(task, record);
+        if !clears || end.outcome != Outcome::Updated {
+            done.push(end);
+            return None;
+        }
+        let next = end.task.clone().cleared();
+        done.push(Done { is_step: true, ..end });
+        Some(next)
+    }
+
     /// The outcome of a row whose record came back.
     pub(super) fn written(&self, task: Task, record: Record) -> Done {
-        let writes = || task.row.changes.iter().filter(|(_, change)| change.is_write());
         let was_ignored = |name: &str, old: Option<&str>, new: &str| {
             let now = self.returned(name, &record);
             now.is_some_and(|now| now != new && Some(now.as_str()) == Some(old.unwrap_or("")))
         };
-        let ignored =
-            writes().filter(|(name, change)| was_ignored(name, change.old.as_deref(), &change.new));
-        let ignored: Vec<&str> = ignored.map(|(name, _)| name.as_str()).collect();
-        let is_kept = !ignored.is_empty() && ignored.len() == writes().count();
+        let ignored = task.writes().filter(|(name, old, new)| was_ignored(name, *old, new));
+        let ignored: Vec<&str> = ignored.map(|(name, ..)| name).collect();
+        let is_kept = !ignored.is_empty() && ignored.len() == task.writes().count();
         let refusal = (!ignored.is_empty()).then(|| Refusal {
             category: "VALUE_IGNORED".into(),
             message: format!(
@@ -288,7 +351,7 @@ impl Sender {
         tasks.iter_mut().for_each(|task| task.lost = true);
         let found = match kind {
             Kind::Create => HashMap::new(),
-            Kind::Update => {
+            Kind::Update | Kind::Archive => {
                 let ids = tasks.iter().filter_map(|task| task.row.record_id).collect();
                 match self.read(ids).await {
                     Some(found) => found,
@@ -302,7 +365,7 @@ impl Sender {
         let mut again = Vec::new();
         for task in tasks {
             match self.judge(kind, &task, &found) {
-                Judgement::Written(record) => done.push(self.written(task, record)),
+                Judgement::Written(record) => again.extend(self.settled(task, record, done)),
                 Judgement::Gone => done.push(task.refused(gone())),
                 Judgement::SendAgain if task.sends < MAX_SENDS => again.push(task),
                 Judgement::SendAgain | Judgement::Open => done.push(task.end(Outcome::Unknown)),
@@ -320,17 +383,15 @@ impl Sender {
         let Some(record) = task.row.record_id.and_then(|id| found.get(&id)) else {
             return Judgement::Gone;
         };
-        let writes = || task.row.changes.iter().filter(|(_, change)| change.is_write());
         let now = |name: &str| self.returned(name, record).unwrap_or_default();
-        if writes().all(|(name, change)| now(name) == change.new) {
+        if task.writes().all(|(name, _, new)| now(name) == new) {
             return Judgement::Written(record.clone());
         }
         let is_untouched = |name: &str, old: Option<&str>, new: &str| {
             let now = now(name);
             now == new || now == old.unwrap_or("")
         };
-        match writes().all(|(name, change)| is_untouched(name, change.old.as_deref(), &change.new))
-        {
+        match task.writes().all(|(name, old, new)| is_untouched(name, old, new)) {
             true => Judgement::SendAgain,
             false => Judgement::Open,
         }
@@ -380,7 +441,7 @@ fn gone() -> Refusal {
     }
 }
 
-fn halve(kind: Kind, mut tasks: Vec<Task>, queue: &mut Queue) {
+pub(super) fn halve(kind: Kind, mut tasks: Vec<Task>, queue: &mut Queue) {
     if tasks.is_empty() {
         return;
     }

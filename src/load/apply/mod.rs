@@ -1,6 +1,7 @@
 //! A committed plan to HubSpot: batches of 100, several in flight, one outcome
 //! per row in the ledger.
 
+mod archive;
 mod deliver;
 mod edits;
 mod settle;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use chrono::Utc;
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
@@ -22,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 use super::catch_up::catch_up;
 use super::config::WriteBackConfig;
 use super::error::{LoadError, While};
-use super::guards::{self, Guard};
+use super::guards::{self, Guard, GuardVerdict};
 use super::ledger::{self, Entry, Ledger, WrittenProperty};
 use super::outcome::{Counts, Outcome};
-use super::plan::{PlanCursors, PlanSummary, rows};
+use super::plan::{PlanCursors, PlanSummary, PlannedChange, rows};
 use super::rejects::{Refused, RejectBook};
 use super::target::Target;
-use super::{mirror, properties};
+use super::{properties, restoring};
 use crate::hubspot::{Client, Error};
 use crate::lake::{Lake, Table};
 use crate::objects::PropertyDefinition;
@@ -39,6 +41,9 @@ const DOING: &str = "applying a plan";
 
 /// Most inputs of a batch (objects guide).
 const BATCH: usize = 100;
+
+/// The actions of a plan's rows that are sent.
+const SENT: [&str; 3] = ["create", "update", "archive"];
 
 /// Batches in flight: enough to fill 19 calls a second at nearly a second's
 /// latency. The client's budget sets the pace.
@@ -83,6 +88,8 @@ pub struct ApplyReport {
     pub stopped_by: Option<Error>,
     /// Whether sending stopped early, for whatever reason.
     pub stopped: bool,
+    /// Guards that were passed because somebody accepted it, with their figures.
+    pub accepted: Vec<GuardVerdict>,
 }
 
 /// Applies a stored plan: at-least-once, each row under a key or id that makes
@@ -108,9 +115,11 @@ pub async fn apply(
         plan.written_before,
         request.accepted,
     );
-    if let Some(verdict) = verdicts.into_iter().find(|verdict| verdict.refuses()) {
+    if let Some(verdict) = verdicts.iter().find(|verdict| verdict.refuses()).cloned() {
         return Err(LoadError::Guard { write_back: plan.write_back.clone(), verdict });
     }
+    let accepted: Vec<GuardVerdict> =
+        verdicts.into_iter().filter(|verdict| !verdict.passed).collect();
     if !plan.sends() {
         return Ok(ApplyReport {
             write_back: plan.write_back.clone(),
@@ -118,10 +127,12 @@ pub async fn apply(
             created_properties: Vec::new(),
             stopped_by: None,
             stopped: false,
+            accepted,
         });
     }
     let target = Arc::new(Target::new(&plan.write_back, request.config, request.definitions)?);
-    Applying { lake, client, request, target }.run().await
+    let report = Applying { lake, client, request, target }.run().await?;
+    Ok(ApplyReport { accepted, ..report })
 }
 
 struct Applying<'a> {
@@ -151,12 +162,12 @@ impl Applying<'_> {
         ledger.close().await?;
         let sent = sent?;
         book.store(self.lake).await?;
-        self.end(&cursors).await?;
+        self.end(&cursors, sent.restores).await?;
         Ok(self.report(sent, created))
     }
 
     fn sends_rows(&self) -> bool {
-        self.request.plan.counts.created + self.request.plan.counts.updated > 0
+        self.request.plan.sends_rows()
     }
 
     /// Refuses a plan whose rows are not stored, or that was begun before.
@@ -180,15 +191,8 @@ impl Applying<'_> {
         if request.dry_run || plan.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let created =
-            properties::create(self.client, &self.target.object, request.config, &plan).await?;
-        let declared = |name: &String| {
-            let create = request.config.properties.get(name)?.create.as_ref()?;
-            Some((name.clone(), create.property_type().arrow_type()))
-        };
-        let columns: Vec<_> = created.iter().filter_map(declared).collect();
-        mirror::add_columns(self.lake, &self.target.object, &columns).await?;
-        Ok(created)
+        let (client, object) = (self.client, &self.target.object);
+        properties::make_properties(self.lake, client, object, request.config, &plan).await
     }
 
     /// Says that the plan begins to be sent: from here on its rows are intents.
@@ -208,8 +212,15 @@ impl Applying<'_> {
     }
 
     /// Says that every row has its outcome, and lets the derived tables take them.
-    async fn end(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
+    async fn end(&self, cursors: &PlanCursors, restores: bool) -> Result<(), LoadError> {
         if let Some(mut plans) = self.lake.table(&rows::spec().name).await.during(DOING)? {
+            if restores {
+                let plan = self.request.plan;
+                let (pipeline, stamp) = (self.request.pipeline, plan.planned_at);
+                let writes = self.lake.table(&ledger::spec().name).await.during(DOING)?;
+                let name = &plan.write_back;
+                restoring::keep(self.lake, &plans, writes.as_ref(), pipeline, name, stamp).await?;
+            }
             plans
                 .commit_cursors(&[cursors.applied(self.request.plan.planned_at)])
                 .await
@@ -254,8 +265,8 @@ impl Applying<'_> {
             taken: Mutex::new(Vec::new()),
             refused_alone: AtomicU32::new(0),
         });
-        let mut keeping =
-            Keeping { applying: self, counts: self.request.plan.counts, ledger, book };
+        let counts = self.request.plan.counts;
+        let mut keeping = Keeping { applying: self, counts, ledger, book, restores: false };
         let mut batches = self.batches().await?;
         let mut flying = JoinSet::new();
         loop {
@@ -272,7 +283,8 @@ impl Applying<'_> {
         }
         keeping.take(sender.settle_taken().await).await;
         let stopped_by = sender.stopped_by.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(Sent { counts: keeping.counts, stopped: sender.stop.is_cancelled(), stopped_by })
+        let (counts, restores) = (keeping.counts, keeping.restores);
+        Ok(Sent { counts, stopped: sender.stop.is_cancelled(), stopped_by, restores })
     }
 
     fn writer(&self) -> Arc<dyn Writer> {
@@ -289,9 +301,20 @@ impl Applying<'_> {
             .eq(lit(plan.run_id.as_str()))
             .and(col("write_back").eq(lit(plan.write_back.as_str())))
             .and(col("pipeline").eq(lit(self.request.pipeline)))
-            .and(col("action").eq(lit("create")).or(col("action").eq(lit("update"))));
+            .and(col("planned_at").eq(lit(ScalarValue::TimestampMicrosecond(
+                Some(plan.planned_at),
+                Some("UTC".into()),
+            ))))
+            .and(col("action").in_list(SENT.map(lit).to_vec(), false));
         let rows = self.plans().await?.scan(None, Some(filter)).await.during(DOING)?;
-        Ok(Batches { rows, creates: Vec::new(), updates: Vec::new(), batch: None, ended: false })
+        Ok(Batches {
+            rows,
+            creates: Vec::new(),
+            updates: Vec::new(),
+            archives: Vec::new(),
+            batch: None,
+            ended: false,
+        })
     }
 
     fn note(&self, book: &mut RejectBook, row: &Done) {
@@ -308,9 +331,14 @@ impl Applying<'_> {
                 };
                 book.refuse(key, refused, true);
             }
-            (Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Kept, _) => {
-                book.fixed(key)
-            }
+            (
+                Outcome::Created
+                | Outcome::Updated
+                | Outcome::Unchanged
+                | Outcome::Kept
+                | Outcome::Archived,
+                _,
+            ) => book.fixed(key),
             _ => {}
         }
     }
@@ -323,6 +351,7 @@ impl Applying<'_> {
             created_properties: created.into_iter().collect(),
             stopped: sent.stopped,
             stopped_by: sent.stopped_by,
+            accepted: Vec::new(),
         }
     }
 }
@@ -333,11 +362,17 @@ struct Keeping<'a, 'b> {
     counts: Counts,
     ledger: Option<&'a Ledger>,
     book: Option<&'a mut RejectBook>,
+    /// Whether a value had to be emptied before it could be written.
+    restores: bool,
 }
 
 impl Keeping<'_, '_> {
     async fn take(&mut self, done: Vec<Done>) {
         for row in &done {
+            self.restores |= row.task.row.changes.values().any(PlannedChange::clears_first);
+            if row.is_step {
+                continue;
+            }
             self.counts.turn(row.task.planned, row.outcome);
             if let Some(book) = self.book.as_deref_mut() {
                 self.applying.note(book, row);
@@ -356,11 +391,12 @@ struct Sent {
     counts: Counts,
     stopped: bool,
     stopped_by: Option<Error>,
+    restores: bool,
 }
 
 impl Sent {
     fn nothing(counts: Counts) -> Self {
-        Self { counts, stopped: false, stopped_by: None }
+        Self { counts, stopped: false, stopped_by: None, restores: false }
     }
 }
 
@@ -369,6 +405,7 @@ struct Batches {
     rows: SendableRecordBatchStream,
     creates: Vec<Task>,
     updates: Vec<Task>,
+    archives: Vec<Task>,
     /// A batch of the plan's table and how far it has been read.
     batch: Option<(RecordBatch, usize)>,
     ended: bool,
@@ -377,9 +414,12 @@ struct Batches {
 impl Batches {
     async fn next(&mut self) -> Result<Option<(Kind, Vec<Task>)>, LoadError> {
         loop {
-            for (kind, tasks) in
-                [(Kind::Create, &mut self.creates), (Kind::Update, &mut self.updates)]
-            {
+            let kinds = [
+                (Kind::Create, &mut self.creates),
+                (Kind::Update, &mut self.updates),
+                (Kind::Archive, &mut self.archives),
+            ];
+            for (kind, tasks) in kinds {
                 if tasks.len() >= BATCH || (self.ended && !tasks.is_empty()) {
                     return Ok(Some((kind, std::mem::take(tasks))));
                 }
@@ -399,6 +439,7 @@ impl Batches {
                 match kind {
                     Kind::Create => self.creates.push(task),
                     Kind::Update => self.updates.push(task),
+                    Kind::Archive => self.archives.push(task),
                 }
                 self.batch = Some((batch, row + 1));
             }
@@ -413,14 +454,12 @@ impl Batches {
 
 /// The ledger's entry of a row that was sent.
 fn entry(done: Done) -> Entry {
+    let sent = |(name, old, new): (&str, Option<&str>, &str)| {
+        let (old, new) = (old.map(str::to_owned), Some(new.to_owned()));
+        (name.to_owned(), WrittenProperty { old, new, returned: None })
+    };
+    let mut properties: BTreeMap<String, WrittenProperty> = done.task.writes().map(sent).collect();
     let row = done.task.row;
-    let mut properties: BTreeMap<String, WrittenProperty> = BTreeMap::new();
-    for (name, change) in row.changes.into_iter().filter(|(_, change)| change.is_write()) {
-        properties.insert(
-            name,
-            WrittenProperty { old: change.old, new: Some(change.new), returned: None },
-        );
-    }
     for (name, value) in done.record.iter().flat_map(|record| &record.properties) {
         properties.entry(name.clone()).or_default().returned =
             Some(value.clone().unwrap_or_default());
@@ -432,7 +471,7 @@ fn entry(done: Done) -> Entry {
     Entry {
         record_id: done.record.as_ref().map(|record| record.id.0).or(row.record_id),
         match_key: row.match_key,
-        outcome: done.outcome.name().to_owned(),
+        outcome: if done.is_step { ledger::CLEARED } else { done.outcome.name() }.to_owned(),
         properties,
         trace_id: row.trace_id,
         correlation_id,
@@ -440,7 +479,8 @@ fn entry(done: Done) -> Entry {
         message,
         created_at: done.record.as_ref().and_then(|record| record.created_at),
         updated_at: done.record.as_ref().and_then(|record| record.updated_at),
-        written_at: now(),
+        // A step comes before the end that follows it, within the same microsecond too.
+        written_at: now() - i64::from(done.is_step),
     }
 }
 

@@ -8,10 +8,11 @@ use super::deliver::{Done, Queue, Sender, Task};
 use super::settle::Refusal;
 use super::writer::Kind;
 use crate::hubspot::Record;
-use crate::load::config::MatchKey;
+use crate::load::config::{MatchKey, Mode};
 use crate::load::outcome::Outcome;
-use crate::load::plan::again;
 use crate::load::plan::refresh::{BATCH, records};
+use crate::load::plan::{PlannedChange, again};
+use crate::load::policy::Kept;
 
 /// A row that was to be created and whose key is taken.
 pub(super) struct Taken {
@@ -97,7 +98,10 @@ impl Sender {
         if self.is_ours(&task, &record) {
             return Decided::Done(Box::new(self.written(task, record)));
         }
-        let changes = again(&self.target, &task.row, &record);
+        let mut changes = again(&self.target, &task.row, &record);
+        if self.target.mode == Mode::Create {
+            changes.values_mut().for_each(left_alone);
+        }
         task.row.record_id = Some(record.id.0);
         let outcome = match changes.values().any(|change| change.is_write()) {
             true => None,
@@ -132,6 +136,12 @@ impl Sender {
             records(&self.client, &self.target, vec![key], Some(property.to_owned())).await.ok()?;
         found.into_iter().next()
     }
+}
+
+/// `mode: create` changes no record that is there.
+fn left_alone(change: &mut PlannedChange) {
+    change.decision = "keep".to_owned();
+    change.reason = Some(Kept::Exists.sentence().to_owned());
 }
 
 fn several(task: Task, record: &Record) -> Done {

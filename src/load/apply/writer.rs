@@ -12,6 +12,7 @@ use crate::objects::{ObjectType, RecordId};
 pub(crate) enum Kind {
     Create,
     Update,
+    Archive,
 }
 
 /// Takes batches of at most 100 inputs with a trace id each, in any order and
@@ -25,6 +26,13 @@ pub(crate) trait Writer: Send + Sync {
         object: &ObjectType,
         inputs: &[WriteInput],
     ) -> Result<BatchReply, Error>;
+
+    /// Moves at most 100 records to the recycle bin. HubSpot's answer names none
+    /// of them, so that reading has to show it.
+    async fn archive(&self, object: &ObjectType, ids: &[RecordId]) -> Result<(), Error>;
+
+    /// Whether what was written is really there.
+    fn writes(&self) -> bool;
 }
 
 #[async_trait]
@@ -38,7 +46,16 @@ impl Writer for Client {
         match kind {
             Kind::Create => self.batch_create(object, inputs).await,
             Kind::Update => self.batch_update(object, inputs).await,
+            Kind::Archive => unreachable!("an archive has ids and no values"),
         }
+    }
+
+    async fn archive(&self, object: &ObjectType, ids: &[RecordId]) -> Result<(), Error> {
+        self.batch_archive(object, ids).await
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 }
 
@@ -58,6 +75,14 @@ impl Writer for DryRun {
     ) -> Result<BatchReply, Error> {
         let results = inputs.iter().map(|input| self.answer(input)).collect();
         Ok(BatchReply { status: 200, results, errors: Vec::new(), correlation_id: None })
+    }
+
+    async fn archive(&self, _: &ObjectType, _: &[RecordId]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn writes(&self) -> bool {
+        false
     }
 }
 

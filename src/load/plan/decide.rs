@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::last_set::{Last, Set};
+use super::rows::{WRITE, WRITE_AFTER_CLEARING};
 use crate::load::policy::{Decision, Kept, Standing, Wanted};
 use crate::load::target::{Target, TargetProperty};
 
@@ -15,6 +16,7 @@ pub(crate) enum Action {
     Keep,
     Update,
     Create,
+    Archive,
     Defer,
     Reject,
 }
@@ -27,6 +29,7 @@ impl Action {
             Self::Keep => "kept",
             Self::Update => "update",
             Self::Create => "create",
+            Self::Archive => "archive",
             Self::Defer => "deferred",
             Self::Reject => "rejected",
         }
@@ -51,6 +54,9 @@ pub(crate) struct Change<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Write,
+    /// Sent empty first and then, in a second request, with its value: the only
+    /// way a lifecycle stage moves back (hubspot-api.md 16).
+    WriteAfterClearing,
     Keep(Kept),
     Defer,
     /// The whole row is refused.
@@ -61,7 +67,8 @@ impl Verdict {
     /// The name in a plan's `changes`.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Write => "write",
+            Self::Write => WRITE,
+            Self::WriteAfterClearing => WRITE_AFTER_CLEARING,
             Self::Keep(_) => "keep",
             Self::Defer => "defer",
             Self::Refuse => "refuse",
@@ -72,6 +79,9 @@ impl Verdict {
     pub(crate) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Write | Self::Refuse => None,
+            Self::WriteAfterClearing => {
+                Some("Emptied first: HubSpot moves a stage back only in two requests")
+            }
             Self::Keep(kept) => Some(kept.sentence()),
             Self::Defer => Some(
                 "HubSpot still shows the value from before the last write: decided by the next run",
@@ -132,10 +142,32 @@ pub(crate) fn property<'a>(
     Some(Change { property: &property.name, new, old: facts.held, last_set, verdict, conflict })
 }
 
+/// Decides one property of a record whose row has left the model: what is
+/// still ours is emptied. `None` where there is nothing of ours.
+pub(crate) fn no_longer_wanted<'a>(
+    property: &'a TargetProperty,
+    facts: Facts<'a>,
+    lag: Lag,
+) -> Option<Change<'a>> {
+    let last = Comparable::new(property, facts.last);
+    let was_set = !last.value.is_empty() || last.intended.as_ref().is_some_and(|v| !v.is_empty());
+    if !was_set || facts.held.is_empty() {
+        return None;
+    }
+    let (verdict, conflict) = match last.standing(&facts.held) {
+        _ if last.is_stale(&facts.held, facts.updated_at, lag) => (Verdict::Defer, false),
+        Standing::Ours => (Verdict::Write, false),
+        Standing::Edited | Standing::NeverSet => (Verdict::Keep(Kept::NoLongerOurs), true),
+    };
+    let last_set = facts.last.written.map(|set| set.value);
+    let (new, old) = (Cow::Borrowed(""), facts.held);
+    Some(Change { property: &property.name, new, old, last_set, verdict, conflict })
+}
+
 /// The action of a row from its properties' verdicts.
 pub(crate) fn action(changes: &[Change<'_>]) -> Action {
     let one = |change: &Change<'_>| match change.verdict {
-        Verdict::Write => Action::Update,
+        Verdict::Write | Verdict::WriteAfterClearing => Action::Update,
         Verdict::Keep(_) => Action::Keep,
         Verdict::Defer => Action::Defer,
         Verdict::Refuse => Action::Reject,

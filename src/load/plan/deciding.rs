@@ -11,10 +11,11 @@ use super::last_set::{Entries, Last};
 use super::matching::{self, CODE, FIRST_WANTED, GIVEN, SENTENCE};
 use super::rows::{Row, Rows};
 use crate::hubspot::Record;
+use crate::load::config::Mode;
 use crate::load::creating::Creating;
 use crate::load::error::LoadError;
 use crate::load::outcome::{Counts, Outcome};
-use crate::load::policy::Wanted;
+use crate::load::policy::{Kept, Wanted};
 use crate::load::rejects::Known;
 use crate::load::target::{Target, TargetProperty};
 
@@ -34,9 +35,12 @@ pub(crate) struct Deciding<'a> {
     entries: &'a Entries,
     known: &'a Known,
     creating: &'a Creating,
+    created: &'a HashSet<i64>,
     lag: Lag,
     /// How many candidates mean a record that several keys find.
     uses: HashMap<i64, u32>,
+    /// Records that no row means by one key, and a row means by another.
+    met: HashSet<usize>,
 }
 
 /// A bucket's rows and counts.
@@ -52,24 +56,30 @@ impl<'a> Deciding<'a> {
         entries: &'a Entries,
         known: &'a Known,
         creating: &'a Creating,
+        created: &'a HashSet<i64>,
         lag: Lag,
     ) -> Self {
         let shared = matching::shared(candidates);
+        let absent = matching::absent(candidates);
         let mut uses = HashMap::new();
         for (row, id) in matching::record_ids(candidates).iter().enumerate() {
-            if let Some(id) = id.filter(|_| shared.is_valid(row) && shared.value(row)) {
+            let counts = shared.is_valid(row) && shared.value(row) && !absent.value(row);
+            if let Some(id) = id.filter(|_| counts) {
                 *uses.entry(id).or_insert(0) += 1;
             }
         }
-        Self { target, candidates, entries, known, creating, lag, uses }
+        let met = met(candidates);
+        Self { target, candidates, entries, known, creating, created, lag, uses, met }
     }
 
     /// The records that would be written if the mirror were right, and so are
     /// worth reading first.
     pub(crate) fn to_refresh(&self) -> Vec<i64> {
         let fresh = Fresh::default();
-        let would_write =
-            |row: &usize| matches!(self.row(*row, &fresh).action, Action::Update | Action::Defer);
+        let would_write = |row: &usize| {
+            let action = self.row(*row, &fresh).action;
+            matches!(action, Action::Update | Action::Defer | Action::Archive)
+        };
         let ids = matching::record_ids(self.candidates);
         (0..ids.len())
             .filter(|row| ids.is_valid(*row))
@@ -83,6 +93,13 @@ impl<'a> Deciding<'a> {
         let mut decided = Decided { rows: Rows::default(), counts: Counts::default() };
         for at in 0..self.candidates.num_rows() {
             let row = self.row(at, fresh);
+            if matching::absent(self.candidates).value(at) {
+                // A record with nothing of ours left on it is of no concern.
+                if row.action == Action::Unchanged {
+                    continue;
+                }
+                decided.counts.wanted += 1;
+            }
             decided.counts.conflicts +=
                 row.changes.iter().filter(|change| change.conflict).count() as u64;
             decided.counts.add(planned_outcome(row.action));
@@ -96,6 +113,9 @@ impl<'a> Deciding<'a> {
     fn row<'b>(&'b self, at: usize, fresh: &'b Fresh) -> Row<'b> {
         let ids = matching::record_ids(self.candidates);
         let record_id = ids.is_valid(at).then(|| ids.value(at));
+        if self.met.contains(&at) {
+            return self.settled(at, record_id, None);
+        }
         if let Some(code) = self.text(CODE, at) {
             return self.rejected(at, record_id, code, self.text(SENTENCE, at));
         }
@@ -106,7 +126,16 @@ impl<'a> Deciding<'a> {
             let sentence = "Several rows of the model mean this record, by different addresses: which one is right?";
             return self.rejected(at, record_id, "DUPLICATE_KEY", Some(sentence));
         }
+        let is_absent = matching::absent(self.candidates).value(at);
         match fresh.records.get(&id) {
+            None | Some(Record { archived: true, .. })
+                if fresh.asked.contains(&id)
+                    && (is_absent || self.target.mode == Mode::Archive) =>
+            {
+                self.settled(at, record_id, None)
+            }
+            _ if self.target.mode == Mode::Archive => self.rested(at, self.archive(at, id)),
+            record if is_absent => self.rested(at, self.clear(at, id, record)),
             None if fresh.asked.contains(&id) => {
                 let sentence = "HubSpot no longer shows this record: it was merged or deleted since the last extract";
                 self.rejected(at, record_id, "OBJECT_NOT_FOUND", Some(sentence))
@@ -122,9 +151,12 @@ impl<'a> Deciding<'a> {
     }
 
     fn update<'b>(&'b self, at: usize, id: i64, fresh: Option<&'b Record>) -> Row<'b> {
-        let changes: Vec<Change<'b>> = (self.target.properties.iter().enumerate())
+        let mut changes: Vec<Change<'b>> = (self.target.properties.iter().enumerate())
             .filter_map(|(number, property)| self.change(at, number, property, id, fresh))
             .collect();
+        if self.target.mode == Mode::Create {
+            changes.iter_mut().for_each(|change| change.verdict = Verdict::Keep(Kept::Exists));
+        }
         let note = self.text(SENTENCE, at);
         let action = match decide::action(&changes) {
             Action::Unchanged if note.is_some() => Action::Keep,
@@ -142,6 +174,63 @@ impl<'a> Deciding<'a> {
         }
     }
 
+    /// A record that no row means any more.
+    fn clear<'b>(&'b self, at: usize, id: i64, fresh: Option<&'b Record>) -> Row<'b> {
+        let changes: Vec<Change<'b>> = (self.target.properties.iter().enumerate())
+            .filter_map(|(number, property)| {
+                decide::no_longer_wanted(
+                    property,
+                    self.facts(at, number, property, id, fresh),
+                    self.lag,
+                )
+            })
+            .collect();
+        Row {
+            action: decide::action(&changes),
+            record_id: Some(id),
+            match_key: self.text(GIVEN, at),
+            fingerprint: self.fingerprint(Some(id), &changes),
+            changes,
+            category: None,
+            reason: Some("The row has left the model"),
+        }
+    }
+
+    /// A record that the model wants archived.
+    fn archive(&self, at: usize, id: i64) -> Row<'_> {
+        let row = self.settled(at, Some(id), None);
+        match self.created.contains(&id) {
+            true => Row {
+                action: Action::Archive,
+                fingerprint: decide::reason_fingerprint("archive", ""),
+                ..row
+            },
+            false => Row {
+                action: Action::Keep,
+                reason: Some("hublake did not create this record, and archives none but its own"),
+                ..row
+            },
+        }
+    }
+
+    /// A row with nothing to do.
+    fn settled<'b>(
+        &'b self,
+        at: usize,
+        record_id: Option<i64>,
+        reason: Option<&'b str>,
+    ) -> Row<'b> {
+        Row {
+            action: Action::Unchanged,
+            record_id,
+            match_key: self.text(GIVEN, at),
+            changes: Vec::new(),
+            category: None,
+            reason,
+            fingerprint: 0,
+        }
+    }
+
     fn change<'b>(
         &'b self,
         at: usize,
@@ -150,13 +239,24 @@ impl<'a> Deciding<'a> {
         id: i64,
         fresh: Option<&'b Record>,
     ) -> Option<Change<'b>> {
+        decide::property(property, self.facts(at, number, property, id, fresh), self.lag)
+    }
+
+    fn facts<'b>(
+        &'b self,
+        at: usize,
+        number: usize,
+        property: &'b TargetProperty,
+        id: i64,
+        fresh: Option<&'b Record>,
+    ) -> Facts<'b> {
         let mirrored = || {
             Cow::Borrowed(
                 self.text(FIRST_WANTED + self.target.properties.len() + number, at).unwrap_or(""),
             )
         };
         let updated_at = self.candidates.column(matching::UPDATED_AT).as_primitive::<Int64Type>();
-        let facts = Facts {
+        Facts {
             wanted: self.wanted(at, number),
             last: self.last(at, id, number),
             held: fresh.map_or_else(mirrored, |record| held_now(record, property)),
@@ -164,8 +264,7 @@ impl<'a> Deciding<'a> {
                 Some(record) => record.updated_at,
                 None => updated_at.is_valid(at).then(|| updated_at.value(at)),
             },
-        };
-        decide::property(property, facts, self.lag)
+        }
     }
 
     /// What hublake last set: by record, else what a create whose answer was
@@ -212,7 +311,7 @@ impl<'a> Deciding<'a> {
 
     /// A row that HubSpot refused and that has not changed since is not sent.
     fn rested<'b>(&'b self, at: usize, row: Row<'b>) -> Row<'b> {
-        if !matches!(row.action, Action::Update | Action::Create) {
+        if !matches!(row.action, Action::Update | Action::Create | Action::Archive) {
             return row;
         }
         match self.known.resting(self.text(GIVEN, at).unwrap_or(""), row.fingerprint) {
@@ -278,6 +377,21 @@ impl<'a> Deciding<'a> {
     }
 }
 
+/// The candidates that stand for a record which another candidate stands for:
+/// a row of the model before the record alone, and the record once.
+fn met(candidates: &RecordBatch) -> HashSet<usize> {
+    let (ids, absent) = (matching::record_ids(candidates), matching::absent(candidates));
+    if absent.true_count() == 0 {
+        return HashSet::new();
+    }
+    let meant = (0..ids.len()).filter(|row| !absent.value(*row) && ids.is_valid(*row));
+    let mut seen: HashSet<i64> = meant.map(|row| ids.value(row)).collect();
+    (0..ids.len())
+        .filter(|row| absent.value(*row) && ids.is_valid(*row))
+        .filter(|row| !seen.insert(ids.value(*row)))
+        .collect()
+}
+
 /// A value for a record that is created.
 fn written_anew<'a>(property: &'a str, new: Cow<'a, str>) -> Change<'a> {
     let verdict = Verdict::Write;
@@ -296,6 +410,7 @@ fn planned_outcome(action: Action) -> Outcome {
         Action::Keep => Outcome::Kept,
         Action::Update => Outcome::Updated,
         Action::Create => Outcome::Created,
+        Action::Archive => Outcome::Archived,
         Action::Defer => Outcome::Deferred,
         Action::Reject => Outcome::Rejected,
     }

@@ -12,6 +12,7 @@ use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType, UInt16Type,
 };
 use datafusion::execution::DiskManager;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 
@@ -43,7 +44,7 @@ impl Sieve {
         self.bits[(bit / 64) as usize] |= 1 << (bit % 64);
     }
 
-    fn may_hold(&self, id: i64) -> bool {
+    pub(crate) fn may_hold(&self, id: i64) -> bool {
         let bit = Self::bit(id);
         self.bits[(bit / 64) as usize] & (1 << (bit % 64)) != 0
     }
@@ -61,6 +62,31 @@ pub(crate) struct LastSet {
     pub(crate) records: u64,
 }
 
+/// The records that may still hold a value that hublake set, for properties of
+/// this target.
+pub(crate) async fn records_written(
+    written: &Table,
+    target: &Target,
+    aliases: &Aliases,
+) -> Result<Sieve, LoadError> {
+    let filter = of_target(target).and(col("value").not_eq(lit("")));
+    let mut rows = written.scan(Some(&["record_id"]), Some(filter)).await.during(DOING)?;
+    let mut sieve = Sieve::new();
+    while let Some(batch) = rows.next().await {
+        let batch = batch.during(DOING)?;
+        ids(&batch).iter().flatten().for_each(|id| {
+            sieve.insert(aliases.get(&id).copied().unwrap_or(id));
+        });
+    }
+    Ok(sieve)
+}
+
+/// The entries of the target's properties.
+fn of_target(target: &Target) -> Expr {
+    let names = target.properties.iter().map(|property| lit(property.name.as_str())).collect();
+    col("object").eq(lit(target.object.name())).and(col("property").in_list(names, false))
+}
+
 /// Parts the entries of the target's properties by record id; a merged-away
 /// record's entries go to the record that holds it now.
 pub(crate) async fn part(
@@ -74,9 +100,6 @@ pub(crate) async fn part(
     let mut buckets = Buckets::new(schema(), count, disk);
     let mut records = vec![0; target.properties.len()];
     if let Some(written) = written {
-        let names = target.properties.iter().map(|property| lit(property.name.as_str())).collect();
-        let filter =
-            col("object").eq(lit(target.object.name())).and(col("property").in_list(names, false));
         let columns = [
             "record_id",
             "property",
@@ -87,7 +110,7 @@ pub(crate) async fn part(
             "written_at",
             "updated_at",
         ];
-        let mut rows = written.scan(Some(&columns), Some(filter)).await.during(DOING)?;
+        let mut rows = written.scan(Some(&columns), Some(of_target(target))).await.during(DOING)?;
         let places: HashMap<&str, u16> = target
             .properties
             .iter()

@@ -10,6 +10,7 @@ use arrow::array::{
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
+use super::last_set::Sieve;
 use super::{held, wanted};
 use crate::load::columns::{WireColumn, wire_column};
 use crate::load::config::{Mode, Nulls};
@@ -30,7 +31,9 @@ pub(crate) const SHARED: usize = 3;
 pub(crate) const CODE: usize = 4;
 /// Why a row is rejected; without a code, what `partial` leaves out.
 pub(crate) const SENTENCE: usize = 5;
-pub(crate) const FIRST_WANTED: usize = 6;
+/// The row has left the model: what is here is a record that hublake wrote to.
+pub(crate) const ABSENT: usize = 6;
+pub(crate) const FIRST_WANTED: usize = 7;
 
 /// The columns of candidates: the constants above, then the wanted values, then
 /// the held ones, each in the order of the target's properties.
@@ -42,6 +45,7 @@ pub(crate) fn schema(target: &Target) -> SchemaRef {
         Field::new("shared", DataType::Boolean, true),
         Field::new("code", DataType::Utf8, true),
         Field::new("sentence", DataType::Utf8, true),
+        Field::new("absent", DataType::Boolean, false),
     ];
     for side in ["wanted", "held"] {
         let names = target.properties.iter().map(|property| format!("{side} {}", property.name));
@@ -58,13 +62,16 @@ pub(crate) struct Matched {
     pub(crate) candidates: RecordBatch,
 }
 
-/// Matches a bucket of wanted rows with the bucket of the same keys.
+/// Matches a bucket of wanted rows with the bucket of the same keys. With
+/// `written`, the records that hublake may have written to, those that no row
+/// means any more are candidates too.
 pub(crate) fn join(
     target: &Target,
     wants: &RecordBatch,
     holds: &RecordBatch,
+    written: Option<&Sieve>,
 ) -> Result<Matched, LoadError> {
-    Join::new(target, wants, holds)?.run()
+    Join::new(target, wants, holds)?.run(written)
 }
 
 struct Join<'a> {
@@ -114,7 +121,7 @@ impl<'a> Join<'a> {
         })
     }
 
-    fn run(&self) -> Result<Matched, LoadError> {
+    fn run(&self, written: Option<&Sieve>) -> Result<Matched, LoadError> {
         let mut unchanged = 0;
         let mut picked = Picked::default();
         for row in 0..self.keys.len() {
@@ -125,6 +132,9 @@ impl<'a> Join<'a> {
                     picked.push(row, record, Some(code), Some(sentence))
                 }
             }
+        }
+        if let Some(written) = written {
+            self.absent(written).for_each(|record| picked.push_absent(record));
         }
         Ok(Matched { unchanged, candidates: self.candidates(picked)? })
     }
@@ -151,22 +161,25 @@ impl<'a> Join<'a> {
             return rejected(record, refused[0].code, sentences.join("; "));
         }
         match record {
-            None if self.target.mode == Mode::Update => rejected(
+            None if !self.target.mode.creates() => rejected(
                 None,
                 "OBJECT_NOT_FOUND",
                 format!(
-                    "No record of `{}` has this key, and `mode: update` creates none",
-                    self.target.object
+                    "No record of `{}` has this key, and `mode: {}` creates none",
+                    self.target.object,
+                    self.target.mode.name()
                 ),
             ),
             None => Fate::Candidate { record, note: self.note(row) },
+            Some(at) if self.archives() && self.flag(held::GONE, at) => Fate::Unchanged,
             Some(at) if self.flag(held::GONE, at) => rejected(
                 record,
                 "OBJECT_ARCHIVED",
                 "The record is archived or gone from HubSpot".to_owned(),
             ),
             Some(at)
-                if self.flag(held::SHARED, at)
+                if self.archives()
+                    || self.flag(held::SHARED, at)
                     || self.differs(row, at as usize)
                     || self.refused.contains_key(&row) =>
             {
@@ -179,7 +192,25 @@ impl<'a> Join<'a> {
     /// Whether the record's key can be given to a new one: HubSpot frees the
     /// unique values of a record that is archived.
     fn leaves_key_free(&self, record: u32) -> bool {
-        self.target.mode == Mode::Upsert && self.flag(held::GONE, record)
+        self.target.mode.creates() && self.flag(held::GONE, record)
+    }
+
+    fn archives(&self) -> bool {
+        self.target.mode == Mode::Archive
+    }
+
+    /// The records that hublake may have written to and no row means. One with
+    /// several keys can be met by another: such rows meet where records do.
+    fn absent<'b>(&'b self, written: &'b Sieve) -> impl Iterator<Item = u32> + 'b {
+        let keys: &StringArray = self.holds.column(held::KEY).as_string();
+        let ids = self.holds.column(held::ID).as_primitive::<Int64Type>();
+        (0..self.holds.num_rows() as u32).filter(move |at| {
+            let row = *at as usize;
+            keys.is_valid(row)
+                && !self.uses.contains_key(keys.value(row))
+                && !self.flag(held::GONE, *at)
+                && written.may_hold(ids.value(row))
+        })
     }
 
     fn flag(&self, column: usize, record: u32) -> bool {
@@ -201,16 +232,18 @@ impl<'a> Join<'a> {
     }
 
     fn candidates(&self, picked: Picked) -> Result<RecordBatch, LoadError> {
+        let given = self.given_of(&picked);
         let rows = UInt32Array::from(picked.rows);
         let records = UInt32Array::from(picked.records);
         let pick = |values: &dyn Array, at: &UInt32Array| take(values, at, None).during(DOING);
         let mut columns: Vec<ArrayRef> = vec![
-            pick(self.given, &rows)?,
+            Arc::new(given),
             pick(self.holds.column(held::ID), &records)?,
             pick(self.holds.column(held::UPDATED_AT), &records)?,
             pick(self.holds.column(held::SHARED), &records)?,
             Arc::new(StringArray::from(picked.codes)),
             Arc::new(StringArray::from(picked.sentences)),
+            Arc::new(BooleanArray::from(picked.absent)),
         ];
         for wanted in &self.wanted {
             columns.push(pick(&wanted.values, &rows)?);
@@ -219,6 +252,23 @@ impl<'a> Join<'a> {
             columns.push(pick(*held, &records)?);
         }
         RecordBatch::try_new(schema(self.target), columns).during(DOING)
+    }
+
+    /// The key as the model gives it, or the record's own where no row means it.
+    fn given_of(&self, picked: &Picked) -> StringArray {
+        let keys: &StringArray = self.holds.column(held::KEY).as_string();
+        let text =
+            |texts: &StringArray, at: usize| texts.is_valid(at).then(|| texts.value(at).to_owned());
+        picked
+            .rows
+            .iter()
+            .zip(&picked.records)
+            .map(|(row, record)| match (row, record) {
+                (Some(row), _) => text(self.given, *row as usize),
+                (None, Some(record)) => text(keys, *record as usize),
+                (None, None) => None,
+            })
+            .collect()
     }
 }
 
@@ -243,13 +293,22 @@ fn rejected(record: Option<u32>, code: &str, sentence: String) -> Fate {
 
 #[derive(Default)]
 struct Picked {
-    rows: Vec<u32>,
+    rows: Vec<Option<u32>>,
     records: Vec<Option<u32>>,
     codes: Vec<Option<String>>,
     sentences: Vec<Option<String>>,
+    absent: Vec<bool>,
 }
 
 impl Picked {
+    fn push_absent(&mut self, record: u32) {
+        self.rows.push(None);
+        self.records.push(Some(record));
+        self.codes.push(None);
+        self.sentences.push(None);
+        self.absent.push(true);
+    }
+
     fn push(
         &mut self,
         row: usize,
@@ -257,10 +316,11 @@ impl Picked {
         code: Option<String>,
         sentence: Option<String>,
     ) {
-        self.rows.push(row as u32);
+        self.rows.push(Some(row as u32));
         self.records.push(record);
         self.codes.push(code);
         self.sentences.push(sentence);
+        self.absent.push(false);
     }
 }
 
@@ -293,6 +353,11 @@ fn wire_columns(
 /// The record ids of a batch of candidates.
 pub(crate) fn record_ids(candidates: &RecordBatch) -> &Int64Array {
     candidates.column(RECORD_ID).as_primitive::<Int64Type>()
+}
+
+/// Which candidates are records that no row means any more.
+pub(crate) fn absent(candidates: &RecordBatch) -> &BooleanArray {
+    candidates.column(ABSENT).as_boolean()
 }
 
 /// Which candidates are there only so that rows of one record meet.

@@ -10,15 +10,19 @@ mod again;
 mod decide;
 mod deciding;
 mod held;
+mod images;
 mod last_set;
+mod listing;
 mod matching;
 pub(crate) mod refresh;
 pub(crate) mod rows;
+mod sheet;
 mod spill;
 mod summary;
+mod undo;
 mod wanted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,16 +33,16 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::config::WriteBackConfig;
+use super::config::{Mode, OnAbsent, WriteBackConfig};
 use super::creating::Creating;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard};
-use super::mirror;
 use super::outcome::Counts;
 use super::properties;
 use super::rejects::{Refused, RejectBook};
 use super::target::Target;
 use super::written;
+use super::{ledger, mirror};
 use crate::hubspot::Client;
 use crate::lake::{Lake, Table};
 use crate::objects::PropertyDefinition;
@@ -51,10 +55,14 @@ use spill::{Bucket, Buckets, Spool};
 use wanted::Aliases;
 
 pub(crate) use again::again;
+pub use listing::{check_condition, plan_lines};
 pub(crate) use rows::PlanCursors;
 pub use rows::{PlannedChange, PlannedRow};
 use summary::Samples;
 pub use summary::{PlanSummary, planned_rows};
+pub use undo::{
+    Finish, FinishRequest, UndoPart, UndoRequest, finished, plan_finish, plan_undo, undo_parts,
+};
 
 const DOING: &str = "planning a write-back";
 
@@ -125,7 +133,8 @@ pub async fn plan(
         planner.written_before,
         request.accepted,
     );
-    let sends = planner.counts.created + planner.counts.updated > 0 || !properties.is_empty();
+    let counts = &planner.counts;
+    let sends = counts.created + counts.updated + counts.archived > 0 || !properties.is_empty();
     let stored = sends || request.store == Store::Always;
     planner.finish(stored, properties, verdicts).await
 }
@@ -142,6 +151,8 @@ struct Planner<'a> {
     heading: Heading,
     lag: Lag,
     creating: Arc<Creating>,
+    /// The records that hublake created, where that matters.
+    created: Arc<HashSet<i64>>,
     book: RejectBook,
     counts: Counts,
     written_before: u64,
@@ -199,6 +210,10 @@ impl<'a> Planner<'a> {
             heading,
             lag: Lag { now: request.now, length: request.index_lag.as_micros() as i64 },
             creating: Arc::new(Creating::read(lake, request.pipeline, &target).await?),
+            created: Arc::new(match target.mode {
+                Mode::Archive => ledger::records_created(lake, object.name()).await?,
+                _ => HashSet::new(),
+            }),
             book: book.await?,
             counts: Counts::default(),
             written_before: 0,
@@ -233,10 +248,13 @@ impl<'a> Planner<'a> {
         let holds = reading.join_next().await.expect("one task was spawned").during(DOING)??;
         self.counts.wanted = total;
         let target = self.target.clone();
+        let written = self.records_written().await?;
         let join = move |(wants, holds): (Bucket, Bucket)| {
-            let target = target.clone();
+            let (target, written) = (target.clone(), written.clone());
             async move {
-                let job = move || matching::join(&target, &wants.read()?, &holds.read()?);
+                let job = move || {
+                    matching::join(&target, &wants.read()?, &holds.read()?, written.as_deref())
+                };
                 spawn_blocking(job).await.during(DOING)?
             }
         };
@@ -255,6 +273,17 @@ impl<'a> Planner<'a> {
             buckets.push(matched.candidates, &hashes)?;
         }
         Ok(Candidates { buckets: buckets.finish()?, records, any })
+    }
+
+    /// With `on_absent: clear`, the records that hublake may have written to.
+    async fn records_written(&self) -> Result<Option<Arc<Sieve>>, LoadError> {
+        match (&self.written, self.target.on_absent) {
+            (Some(written), OnAbsent::Clear) => {
+                let sieve = last_set::records_written(written, &self.target, &self.aliases).await?;
+                Ok(Some(Arc::new(sieve)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Decides every candidate, reading first what would be written.
@@ -277,11 +306,15 @@ impl<'a> Planner<'a> {
         let load = {
             let target = target.clone();
             let (lag, creating) = (self.lag, self.creating.clone());
+            let created = self.created.clone();
             move |(rows, entries): (Bucket, Bucket)| {
                 let (target, known) = (target.clone(), known.clone());
-                let creating = creating.clone();
+                let (creating, created) = (creating.clone(), created.clone());
                 async move {
-                    let job = move || Loaded::read(target, (rows, entries), known, creating, lag);
+                    let job = move || {
+                        let basis = Basis { target, known, creating, created, lag };
+                        Loaded::read(basis, (rows, entries))
+                    };
                     spawn_blocking(job).await.during(DOING)?
                 }
             }
@@ -327,7 +360,7 @@ impl<'a> Planner<'a> {
                 };
                 self.book.refuse(key, refused, false);
             }
-            Some("create" | "update" | "deferred") => self.book.pending(key),
+            Some("create" | "update" | "archive" | "deferred") => self.book.pending(key),
             _ => {}
         }
     }
@@ -357,6 +390,7 @@ impl<'a> Planner<'a> {
             guards,
             stored,
             samples: self.samples.into_rows(),
+            undoes: None,
         })
     }
 }
@@ -369,31 +403,25 @@ enum Loaded {
 
 /// A bucket whose records are being read.
 struct Waiting {
-    target: Arc<Target>,
+    basis: Basis,
     rows: RecordBatch,
     entries: Entries,
+}
+
+/// What decisions of all buckets rest on.
+struct Basis {
+    target: Arc<Target>,
     known: super::rejects::Known,
     creating: Arc<Creating>,
+    created: Arc<HashSet<i64>>,
     lag: Lag,
 }
 
 impl Loaded {
-    fn read(
-        target: Arc<Target>,
-        (rows, entries): (Bucket, Bucket),
-        known: super::rejects::Known,
-        creating: Arc<Creating>,
-        lag: Lag,
-    ) -> Result<Self, LoadError> {
-        let waiting = Waiting {
-            target,
-            rows: rows.read()?,
-            entries: Entries::new(entries.read()?),
-            known,
-            creating,
-            lag,
-        };
-        let ids = if waiting.target.refresh { waiting.deciding().to_refresh() } else { Vec::new() };
+    fn read(basis: Basis, (rows, entries): (Bucket, Bucket)) -> Result<Self, LoadError> {
+        let waiting = Waiting { basis, rows: rows.read()?, entries: Entries::new(entries.read()?) };
+        let ids =
+            if waiting.basis.target.refresh { waiting.deciding().to_refresh() } else { Vec::new() };
         if ids.is_empty() {
             let decided = waiting.deciding().decide(&Fresh::default())?;
             return Ok(Self::Decided(Box::new(decided)));
@@ -404,13 +432,15 @@ impl Loaded {
 
 impl Waiting {
     fn deciding(&self) -> Deciding<'_> {
+        let basis = &self.basis;
         Deciding::new(
-            &self.target,
+            &basis.target,
             &self.rows,
             &self.entries,
-            &self.known,
-            &self.creating,
-            self.lag,
+            &basis.known,
+            &basis.creating,
+            &basis.created,
+            basis.lag,
         )
     }
 

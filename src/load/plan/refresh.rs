@@ -106,6 +106,7 @@ pub(crate) fn patch(record: &Record) -> Option<Patch> {
     Some(Patch {
         id: record.id.0,
         updated_at: record.updated_at?,
+        archived_at: None,
         created_at: record.created_at,
         properties: record.properties.clone(),
     })

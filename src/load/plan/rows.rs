@@ -8,6 +8,9 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{col, lit};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -16,6 +19,10 @@ use crate::lake::{Cursor, Table, TableName, TableSpec};
 use crate::load::error::{LoadError, While};
 
 const DOING: &str = "storing the plan";
+
+/// The decisions of a plan's `changes` by which a value is sent.
+pub(crate) const WRITE: &str = "write";
+pub(crate) const WRITE_AFTER_CLEARING: &str = "write_after_clearing";
 
 /// The table: one row per wanted row that is not as wanted, appended only.
 pub(crate) fn spec() -> TableSpec {
@@ -218,7 +225,7 @@ impl<'a> Shown<'a> {
 pub struct PlannedRow {
     /// Its number in the plan.
     pub seq: i64,
-    /// `create`, `update`, `kept`, `rejected` or `deferred`.
+    /// `create`, `update`, `archive`, `kept`, `rejected` or `deferred`.
     pub action: String,
     /// The record, where one was found.
     pub record_id: Option<i64>,
@@ -247,7 +254,7 @@ pub struct PlannedChange {
     /// What hublake last set, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_set: Option<String>,
-    /// `write`, `keep`, `defer` or `refuse`.
+    /// `write`, `write_after_clearing`, `keep`, `defer` or `refuse`.
     pub decision: String,
     /// Why, where that is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -260,7 +267,12 @@ pub struct PlannedChange {
 impl PlannedChange {
     /// Whether the new value is to be sent.
     pub fn is_write(&self) -> bool {
-        self.decision == "write"
+        self.decision == WRITE || self.clears_first()
+    }
+
+    /// Whether the property is emptied by a request of its own first.
+    pub fn clears_first(&self) -> bool {
+        self.decision == WRITE_AFTER_CLEARING
     }
 }
 
@@ -282,6 +294,15 @@ pub(crate) fn decode_row(batch: &RecordBatch, row: usize) -> Result<PlannedRow, 
         reason: text(batch, "reason", row).map(str::to_owned),
         fingerprint: number(batch, "fingerprint", row).unwrap_or_default(),
     })
+}
+
+/// The rows of one plan of a write-back, told by its stamp.
+pub(crate) fn of_plan(pipeline: &str, write_back: &str, planned_at: i64) -> Expr {
+    let stamp = ScalarValue::TimestampMicrosecond(Some(planned_at), Some("UTC".into()));
+    col("pipeline")
+        .eq(lit(pipeline))
+        .and(col("write_back").eq(lit(write_back)))
+        .and(col("planned_at").eq(lit(stamp)))
 }
 
 /// A text of a batch of `system.plans`.

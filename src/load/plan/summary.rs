@@ -43,17 +43,30 @@ pub struct PlanSummary {
     pub stored: bool,
     /// Some rows of each action.
     pub samples: Vec<PlannedRow>,
+    /// The run whose writes this plan takes back, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
 }
 
 impl PlanSummary {
     /// Whether there is anything to send.
     pub fn sends(&self) -> bool {
-        self.counts.created + self.counts.updated > 0 || !self.properties.is_empty()
+        self.sends_rows() || !self.properties.is_empty()
     }
 
-    /// The calls that the writes take when nothing has to be repeated.
+    /// Whether there are rows to send.
+    pub fn sends_rows(&self) -> bool {
+        self.counts.created + self.counts.updated + self.counts.archived > 0
+    }
+
+    /// The calls that the writes take when nothing has to be repeated. A stage
+    /// that moves back takes a second one.
     pub fn write_calls(&self) -> u64 {
-        self.counts.created.div_ceil(100) + self.counts.updated.div_ceil(100)
+        let counts = &self.counts;
+        [counts.created, counts.updated, counts.archived]
+            .map(|rows| rows.div_ceil(100))
+            .iter()
+            .sum()
     }
 
     /// The guards that stop this plan.

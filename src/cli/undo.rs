@@ -1,0 +1,67 @@
+use super::args::{Common, UndoArgs};
+use super::failure::Failure;
+use super::{guards, output, project, report, stop};
+use crate::load::{PlanSummary, Store};
+use crate::pipeline::{self, Apply, Outcome, Session, UndoOptions, WriteOptions};
+
+/// Takes a run back, as far as nobody has changed since what it wrote.
+pub(super) async fn run(args: &UndoArgs, common: &Common) -> Result<Outcome, Failure> {
+    report::check_form(common)?;
+    let project = project::load(common)?;
+    let apply = match (args.plan, args.dry_run) {
+        (true, _) => Apply::Never,
+        (false, true) => Apply::Dry,
+        (false, false) => Apply::Yes,
+    };
+    let accepted = guards::parse(&args.accept_guard)?;
+    let write = WriteOptions { store: Store::Always, apply, accepted };
+    let options = UndoOptions { archive_created: args.archive_created, write };
+    let session = Session::open(&project, stop::on_interrupt()).await?;
+    let finished = pipeline::undo(&session, &args.run, &options).await?;
+    session.close().await?;
+    let Some(finished) = finished else {
+        let known = Failure::new(
+            Outcome::Settings,
+            format!("Run `{}` has written nothing to HubSpot that is on record", args.run),
+        );
+        return Err(known.advise("`hublake runs list` shows the runs and what they wrote"));
+    };
+    if apply == Apply::Never {
+        for plan in &finished.plans {
+            output::text(&report::show_plan(plan, common)?)?;
+        }
+        finished.results.problems.iter().for_each(|problem| eprintln!("! {problem}"));
+    } else {
+        if let Err(error) = finished.results.save(&project.dir) {
+            eprintln!("! `target/run_results.json` could not be written: {error}");
+        }
+        report::print(&finished.results, common)?;
+    }
+    if !common.quiet {
+        tell(args, &finished.plans, apply);
+    }
+    Ok(finished.results.status)
+}
+
+/// What has to be known about an undo besides its figures.
+fn tell(args: &UndoArgs, plans: &[PlanSummary], apply: Apply) {
+    let left: u64 = plans.iter().map(|plan| plan.counts.kept).sum();
+    if left > 0 {
+        eprintln!(
+            "{left} records are left as they are, because somebody or a later run changed them, or because the run \
+             created them: `hublake undo {} --plan` says which, and why",
+            args.run
+        );
+    }
+    if !plans.iter().any(PlanSummary::sends) {
+        eprintln!("Nothing to take back");
+        return;
+    }
+    if apply == Apply::Never {
+        let archive = if args.archive_created { " --archive-created" } else { "" };
+        eprintln!("next: `hublake undo {}{archive}` carries this out", args.run);
+    }
+    eprintln!(
+        "The next `hublake run` writes again what the models still want: correct the model or the source first"
+    );
+}

@@ -1,0 +1,239 @@
+//! `system.restoring`: values that HubSpot was asked to empty so that they can
+//! be written again, and whose second request has not come to its end.
+//!
+//! A lifecycle stage moves back only in two requests. Between them the record
+//! has no stage, and nothing but this table remembers which it is to have: the
+//! model may want another, or none. [`finish`] writes what is owed before
+//! anything else is planned.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use datafusion::prelude::{col, lit};
+use futures::StreamExt;
+
+use super::error::{LoadError, While};
+use super::ledger;
+use super::outcome::Outcome;
+use super::plan::rows;
+use super::written::trace_hash;
+use crate::lake::{Changes, Lake, Table, TableName, TableSpec};
+
+const DOING: &str = "keeping the values that are owed";
+
+const OPEN: &str = "open";
+const DONE: &str = "done";
+
+/// How long a value that HubSpot would not take rests before it is sent again.
+const REST_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+/// One value that is owed to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owed {
+    pub(crate) object: String,
+    pub(crate) record_id: i64,
+    pub(crate) property: String,
+    pub(crate) value: String,
+    /// µs since 1970: the stamp of the plan that emptied it.
+    pub(crate) since: i64,
+    /// When HubSpot last refused it, µs since 1970.
+    pub(crate) refused_at: Option<i64>,
+}
+
+fn spec() -> TableSpec {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let time = |name: &str| {
+        Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)
+    };
+    TableSpec {
+        name: TableName::system("restoring"),
+        schema: Arc::new(Schema::new(vec![
+            text("pipeline"),
+            text("write_back"),
+            text("object"),
+            Field::new("record_id", DataType::Int64, true),
+            text("property"),
+            text("value"),
+            text("status"),
+            time("since"),
+            time("refused_at"),
+        ])),
+        key: ["object", "record_id", "property"].map(String::from).to_vec(),
+        partition_by: Vec::new(),
+    }
+}
+
+/// Takes over what a plan owes: its values that are emptied first and whose
+/// rows did not end with the value in its place. Repeating it changes nothing.
+pub(crate) async fn keep(
+    lake: &Lake,
+    plans: &Table,
+    writes: Option<&Table>,
+    pipeline: &str,
+    write_back: &str,
+    planned_at: i64,
+) -> Result<(), LoadError> {
+    let filter = rows::of_plan(pipeline, write_back, planned_at)
+        .and(col("action").eq(lit("update")))
+        .and(col("changes").like(lit(format!("%{}%", rows::WRITE_AFTER_CLEARING))));
+    let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
+    let mut owed = Vec::new();
+    let mut ended = None;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        for row in 0..batch.num_rows() {
+            let planned = rows::decode_row(&batch, row)?;
+            let ended = match &mut ended {
+                Some(ended) => ended,
+                none => none.insert(outcomes(writes, pipeline, write_back, planned_at).await?),
+            };
+            let found = ended.get(&trace_hash(&planned.trace_id)).map(String::as_str);
+            if found == Some(Outcome::Updated.name()) {
+                continue;
+            }
+            let Some(record_id) = planned.record_id else { continue };
+            // Refused, or taken and ignored.
+            let refused = [Outcome::Rejected, Outcome::Kept]
+                .iter()
+                .any(|outcome| found == Some(outcome.name()));
+            let cleared = planned.changes.into_iter().filter(|(_, change)| change.clears_first());
+            owed.extend(cleared.map(|(property, change)| Owed {
+                object: rows::text(&batch, "object", row).unwrap_or_default().to_owned(),
+                record_id,
+                property,
+                value: change.new,
+                since: planned_at,
+                refused_at: refused.then_some(planned_at),
+            }));
+        }
+    }
+    store(lake, pipeline, write_back, &owed, OPEN).await
+}
+
+/// The outcomes of a plan's rows, by the hashes of their trace ids. Only called
+/// for a plan that moves stages back.
+async fn outcomes(
+    writes: Option<&Table>,
+    pipeline: &str,
+    write_back: &str,
+    planned_at: i64,
+) -> Result<HashMap<u64, String>, LoadError> {
+    let mut found = HashMap::new();
+    let Some(writes) = writes else { return Ok(found) };
+    let filter = col("pipeline")
+        .eq(lit(pipeline))
+        .and(col("write_back").eq(lit(write_back)))
+        .and(col("stamp").gt_eq(lit(planned_at)));
+    let columns = ["trace_id", "outcome"];
+    let mut batches = writes.scan(Some(&columns), Some(filter)).await.during(DOING)?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        let texts = |at: usize| batch.column(at).as_string::<i32>();
+        for (trace, outcome) in texts(0).iter().zip(texts(1)) {
+            if let (Some(trace), Some(outcome)) = (trace, outcome)
+                && outcome != ledger::CLEARED
+            {
+                found.insert(trace_hash(trace), outcome.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What a write-back owes and may send now.
+pub(crate) async fn open(
+    lake: &Lake,
+    pipeline: &str,
+    write_back: &str,
+    now: i64,
+) -> Result<Vec<Owed>, LoadError> {
+    let Some(table) = lake.table(&spec().name).await.during(DOING)? else {
+        return Ok(Vec::new());
+    };
+    let filter = col("pipeline")
+        .eq(lit(pipeline))
+        .and(col("write_back").eq(lit(write_back)))
+        .and(col("status").eq(lit(OPEN)));
+    let columns = ["object", "record_id", "property", "value", "since", "refused_at"];
+    let mut batches = table.scan(Some(&columns), Some(filter)).await.during(DOING)?;
+    let mut owed = Vec::new();
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        let text =
+            |at: usize, row: usize| batch.column(at).as_string::<i32>().value(row).to_owned();
+        let time = |at: usize, row: usize| {
+            let times = batch.column(at).as_primitive::<TimestampMicrosecondType>();
+            times.is_valid(row).then(|| times.value(row))
+        };
+        owed.extend((0..batch.num_rows()).map(|row| Owed {
+            object: text(0, row),
+            record_id: batch.column(1).as_primitive::<Int64Type>().value(row),
+            property: text(2, row),
+            value: text(3, row),
+            since: time(4, row).unwrap_or_default(),
+            refused_at: time(5, row),
+        }));
+    }
+    owed.retain(|owed| owed.refused_at.is_none_or(|at| now - at >= REST_MICROS));
+    Ok(owed)
+}
+
+/// Notes that values are no longer owed.
+pub(crate) async fn close(
+    lake: &Lake,
+    pipeline: &str,
+    write_back: &str,
+    owed: &[Owed],
+) -> Result<(), LoadError> {
+    store(lake, pipeline, write_back, owed, DONE).await
+}
+
+/// The records that are owed a value, and the properties.
+pub(crate) fn properties(owed: &[Owed]) -> BTreeSet<&str> {
+    owed.iter().map(|owed| owed.property.as_str()).collect()
+}
+
+/// The records that are owed something.
+pub(crate) fn records(owed: &[Owed]) -> HashSet<i64> {
+    owed.iter().map(|owed| owed.record_id).collect()
+}
+
+async fn store(
+    lake: &Lake,
+    pipeline: &str,
+    write_back: &str,
+    owed: &[Owed],
+    status: &str,
+) -> Result<(), LoadError> {
+    if owed.is_empty() {
+        return Ok(());
+    }
+    let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; owed.len()])) };
+    let text = |field: fn(&Owed) -> &str| -> ArrayRef {
+        Arc::new(owed.iter().map(|owed| Some(field(owed))).collect::<StringArray>())
+    };
+    let time = |field: fn(&Owed) -> Option<i64>| -> ArrayRef {
+        let times = owed.iter().map(field).collect::<TimestampMicrosecondArray>();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let columns = vec![
+        same(pipeline),
+        same(write_back),
+        text(|owed| &owed.object),
+        Arc::new(Int64Array::from_iter_values(owed.iter().map(|owed| owed.record_id))) as ArrayRef,
+        text(|owed| &owed.property),
+        text(|owed| &owed.value),
+        same(status),
+        time(|owed| Some(owed.since)),
+        time(|owed| owed.refused_at),
+    ];
+    let rows = vec![RecordBatch::try_new(spec().schema, columns).during(DOING)?];
+    let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
+    let changes = Changes { rows, newer_by: Some("since".to_owned()), ..Changes::default() };
+    table.upsert(changes, &[]).await.during(DOING)?;
+    Ok(())
+}
