@@ -92,8 +92,8 @@ fn table(results: &RunResults) -> Table {
     }
     let copied = results.sources.iter().filter_map(|(name, s)| Some((name, s.copied.as_ref()?)));
     for (name, c) in copied {
-        let cells = [c.read, c.inserted, c.unchanged, 0, c.updated, 0, 0, 0, 0];
-        table.add_row(row(format!("copy {name}"), &cells, None, &[3, 5, 6, 7, 8]));
+        let cells = [c.read, c.inserted, c.unchanged, 0, c.updated, 0, 0, 0, 0, 0];
+        table.add_row(row(format!("copy {name}"), &cells, None, &[3, 5, 6, 7, 8, 9]));
     }
     for (name, model) in &results.models {
         let cells = [model.rows.unwrap_or(0), 0, 0, 0, model.changes, 0, 0, 0, 0, 0];

@@ -180,9 +180,10 @@ impl Stretch {
 
 /// What a task of the reader came back with.
 enum Done {
-    Page(usize, Result<Fetched, ExtractError>),
-    /// How many records, the highest id, and how long the answer took.
-    Extent(Option<(u64, i64)>, Duration),
+    /// Of which walk, what came, and how long it took.
+    Page(usize, Result<Fetched, ExtractError>, Duration),
+    /// How many records, and the highest id.
+    Extent(Option<(u64, i64)>),
 }
 
 struct Reader {
@@ -197,6 +198,8 @@ struct Reader {
     waiting: VecDeque<Range>,
     /// Walks there may be.
     allowed: usize,
+    /// How long the quickest page took.
+    latency: Option<Duration>,
     under_way: JoinSet<Done>,
     budget: BudgetWatch,
     arrivals: mpsc::Sender<Arrival>,
@@ -215,6 +218,7 @@ impl Reader {
             stretches: Vec::new(),
             waiting: walk.gaps.into(),
             allowed: 1,
+            latency: None,
             under_way: JoinSet::new(),
             arrivals,
             ended: None,
@@ -227,8 +231,11 @@ impl Reader {
         self.begin_walks();
         while let Some(done) = self.under_way.join_next().await {
             let taken = match done {
-                Ok(Done::Page(walk, fetched)) => self.take(walk, fetched).await,
-                Ok(Done::Extent(extent, took)) => self.take_extent(extent, took).await,
+                Ok(Done::Page(walk, fetched, took)) => {
+                    self.latency = Some(self.latency.map_or(took, |known| known.min(took)));
+                    self.take(walk, fetched).await
+                }
+                Ok(Done::Extent(extent)) => self.take_extent(extent).await,
                 Err(error) => go_on_panicking(error),
             };
             if !taken {
@@ -268,8 +275,11 @@ impl Reader {
         let Some(stretch) = &self.stretches[walk] else { return };
         let (source, archived) = (self.source.clone(), self.archived);
         let after = stretch.cursor.text();
-        self.under_way
-            .spawn(async move { Done::Page(walk, source.list(archived, after.as_deref()).await) });
+        self.under_way.spawn(async move {
+            let asked = Instant::now();
+            let fetched = source.list(archived, after.as_deref()).await;
+            Done::Page(walk, fetched, asked.elapsed())
+        });
     }
 
     /// Takes a page in and asks for the next. False when nobody wants pages
@@ -341,28 +351,26 @@ impl Reader {
         next > 0 && is_doubtful && !is_checked
     }
 
-    /// Allows one walk more while calls leave without waiting; asks first how
-    /// far the ids go.
+    /// Allows one walk more while calls leave without waiting, and at once as many
+    /// as fill the budget at the latency seen; asks first how far the ids go.
     fn widen(&mut self) {
         if self.highest.is_none() && !self.extent_asked {
             self.extent_asked = true;
             let source = self.source.clone();
-            self.under_way.spawn(async move {
-                let asked = Instant::now();
-                let extent = extent(&source).await;
-                Done::Extent(extent, asked.elapsed())
-            });
+            self.under_way.spawn(async move { Done::Extent(extent(&source).await) });
         }
         if self.highest.is_some() && !self.budget.is_busy() {
-            self.allowed = (self.walking() + 1).max(self.allowed).min(MOST_WALKS);
+            let limit = self.source.client.budget_use().limit;
+            let filling = self.latency.map_or(1, |latency| walks_to_fill(limit, latency));
+            self.allowed = (self.walking() + 1).max(filling).max(self.allowed).min(MOST_WALKS);
         }
     }
 
-    async fn take_extent(&mut self, extent: Option<(u64, i64)>, took: Duration) -> bool {
+    async fn take_extent(&mut self, extent: Option<(u64, i64)>) -> bool {
         let Some((records, highest)) = extent else { return true };
         self.highest = Some(highest);
-        let filling = walks_to_fill(self.source.client.budget_use().limit, took);
-        self.allowed = self.allowed.max(FIRST_WALKS).max(filling).min(MOST_WALKS);
+        self.allowed = self.allowed.max(FIRST_WALKS);
+        self.widen();
         self.arrivals.send(Arrival::Extent { records, highest }).await.is_ok()
     }
 }

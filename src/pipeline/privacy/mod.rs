@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use self::models::Derived;
 use self::person::{Person, Traces};
-use super::building;
+use super::building::{self, BuildRequest};
 use super::error::PipelineError;
 use super::extracting::chain;
 use super::run::new_run_id;
@@ -187,9 +187,15 @@ async fn rebuild(
         return Ok(());
     }
     let started = Utc::now().timestamp_micros();
-    let built =
-        building::build(engine, lake, &new_run_id(), started, Some(models.clone()), missing)
-            .await?;
+    let run_id = new_run_id();
+    let request = BuildRequest {
+        run_id: &run_id,
+        run_started_at: started,
+        only: Some(models.iter().cloned().collect()),
+        full: false,
+        unavailable: missing,
+    };
+    let built = building::build(engine, lake, request).await?;
     for name in models {
         let status = built.report.model(&name).map(|report| &report.status);
         match status {

@@ -33,12 +33,14 @@ pub(crate) fn check(model: &Model, schema: &Schema) -> Result<(), TransformError
         }
     }
     let fields = schema.fields().iter();
-    let wrong = fields.filter(|field| is_read(field.name())).find(|field| {
+    let wrong = fields.enumerate().filter(|(_, field)| is_read(field.name())).find(|(_, field)| {
         field.data_type().is_nested() || matches!(field.data_type(), DataType::Binary)
     });
     match wrong {
-        Some(field) => Err(TransformError::ColumnType {
+        Some((index, field)) => Err(TransformError::ColumnType {
             model: model.name().to_owned(),
+            origin: model.file().to_owned(),
+            place: model.query.place_of_output(index, field.name()),
             column: field.name().clone(),
             data_type: field.data_type().to_string(),
             advice: format!(

@@ -450,10 +450,11 @@ async fn columns_that_are_no_edges_are_told_before_anything_runs() {
         let edges = ["record", "kind", "identifier"]
             .map(|name| arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true));
         let schema = Arc::new(arrow::datatypes::Schema::new(edges.to_vec()));
-        let schemas = BTreeMap::from([(TableName::usage("t"), schema as SchemaRef)]);
+        let known = super::super::KnownTable::sure(schema as SchemaRef);
+        let known = BTreeMap::from([(TableName::usage("t"), known)]);
         let models = Arc::new(models.expect("a sound model"));
         let checks =
-            super::super::check(&EngineConfig::default(), &models, &BTreeMap::new(), schemas).await;
+            super::super::check(&EngineConfig::default(), &models, &BTreeMap::new(), &known).await;
         let outcome = checks.expect("an engine").remove(0).outcome;
         let super::super::CheckOutcome::Wrong(error) = outcome else { panic!("{sql} was taken") };
         assert!(error.to_string().contains(part), "{sql}: {error}");
