@@ -321,15 +321,12 @@ impl TransformError {
     /// A failure while rows were being computed.
     pub(super) fn running(what: &str, error: DataFusionError) -> Self {
         let what = what.to_owned();
+        if is_out_of_room(&error) {
+            return Self::SpillSpace { what, source: Box::new(error) };
+        }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(told) if told.contains(SPILL_LIMIT) => {
-                Self::SpillSpace { what, source: Box::new(error) }
-            }
             DataFusionError::ResourcesExhausted(_) => {
                 Self::Memory { what, source: Box::new(error) }
-            }
-            DataFusionError::IoError(told) if is_full(told) => {
-                Self::SpillSpace { what, source: Box::new(error) }
             }
             DataFusionError::ObjectStore(_)
             | DataFusionError::IoError(_)
@@ -354,9 +351,16 @@ impl TransformError {
 /// The engine only says in words which of its limits was reached.
 const SPILL_LIMIT: &str = "used disk space during the spilling process";
 
-fn is_full(error: &std::io::Error) -> bool {
+/// Whether a disk, or what the engine may use of it, is full.
+fn is_out_of_room(error: &DataFusionError) -> bool {
     use std::io::ErrorKind;
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    causes.any(|cause| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+            || cause.to_string().contains(SPILL_LIMIT)
+    })
 }
 
 fn reason_of(error: &ArrowError) -> &'static str {
