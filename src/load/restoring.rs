@@ -3,8 +3,8 @@
 //!
 //! A lifecycle stage moves back only in two requests. Between them the record
 //! has no stage, and nothing but this table remembers which it is to have: the
-//! model may want another, or none. [`finish`] writes what is owed before
-//! anything else is planned.
+//! model may want another, or none. What is owed is planned and written before
+//! anything else.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -192,7 +192,7 @@ pub(crate) async fn close(
     store(lake, pipeline, write_back, owed, DONE).await
 }
 
-/// The records that are owed a value, and the properties.
+/// The properties in which something is owed.
 pub(crate) fn properties(owed: &[Owed]) -> BTreeSet<&str> {
     owed.iter().map(|owed| owed.property.as_str()).collect()
 }

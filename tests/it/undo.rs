@@ -14,6 +14,7 @@ use hublake::objects::{ObjectType, PropertyDefinition};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{CREATES, Row, SIGN_UPS, UPDATES, USAGE, World, row};
+use crate::s3::{Hold, S3};
 use crate::world;
 
 async fn definitions(world: &World) -> Vec<PropertyDefinition> {
@@ -397,4 +398,56 @@ async fn the_program_shows_an_undo_and_carries_it_out() {
     );
     let same = world.hublake(&["runs", "diff", run_id, run_id]).await;
     assert!(same.stderr.contains("the same"), "{}{}", same.stdout, same.stderr);
+}
+
+/// A run on a lake whose commits can be held; some of its stages move forward.
+async fn ran_on(s3: &S3) -> (world::World, String) {
+    let world = world::World::with_lake(&s3.settings()).await;
+    for contact in world.contacts().iter().take(3) {
+        world.edit(contact.id, "lifecyclestage", "subscriber");
+    }
+    let results = world.run().await;
+    let run_id = results["run_id"].as_str().expect("a run id").to_owned();
+    (world, run_id)
+}
+
+/// What the write-back writes, by record.
+fn written(world: &world::World) -> BTreeMap<u64, [String; 3]> {
+    let value = |values: &serde_json::Value, name: &str| {
+        values[name].as_str().unwrap_or_default().to_owned()
+    };
+    let names = ["product_score", "jobtitle", "lifecyclestage"];
+    let of = |(id, values): (u64, serde_json::Value)| (id, names.map(|name| value(&values, name)));
+    world.account().into_iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_commit_an_undo_is_finished_by_the_next() {
+    let s3 = S3::start().await;
+    let (undisturbed, run_id) = ran_on(&s3).await;
+    let before = s3.commits().len();
+    let undone = undisturbed.hublake(&["undo", &run_id]).await;
+    assert_eq!(undone.code, 0, "{}", undone.stderr);
+    let commits = s3.commits()[before..].to_vec();
+    assert!(commits.len() >= 5, "an undo makes several commits: {commits:?}");
+    let expected = written(&undisturbed);
+    let cleared = "select count(*) from system.writes where outcome = 'cleared'";
+    assert_ne!(undisturbed.value(cleared).await, "0", "some stages move back");
+    drop(undisturbed);
+
+    for (nth, key) in commits.iter().enumerate() {
+        let when = if nth % 2 == 0 { Hold::Before } else { Hold::After };
+        let s3 = S3::start().await;
+        let (world, run_id) = ran_on(&s3).await;
+        s3.hold_commit(nth, when);
+        let mut child = world.start(&["undo", &run_id]);
+        s3.wait_held().await;
+        child.kill().expect("the process is there to be ended");
+        let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+        ended.expect("no panic").expect("an ended process");
+        s3.release();
+        let again = world.hublake(&["undo", &run_id]).await;
+        assert_eq!(again.code, 0, "after a kill {when:?} commit {nth}, {key}: {}", again.stderr);
+        assert_eq!(written(&world), expected, "after a kill {when:?} commit {nth}, {key}");
+    }
 }

@@ -9,6 +9,7 @@ use hublake::load::{self, Counts, Guard, Mode, RejectFilter};
 use hublake::objects::ObjectType;
 
 use crate::load::{CREATES, Row, SIGN_UPS, UPDATES, USAGE, World, row};
+use crate::world;
 
 const LEAVERS: &str = r#"
 object: contacts
@@ -294,4 +295,63 @@ async fn a_task_whose_answer_was_lost_is_there_once() {
         tell(&world, "r3", Duration::from_secs(120)).await.expect("told");
         assert_eq!(tasks(&world).await.len(), 1, "{action:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_shown_row_by_row_and_as_a_page() {
+    let world = world::World::new().await;
+    let bad = world.hublake(&["plan", "--where", "colour = 'red'"]).await;
+    assert_eq!(bad.code, 64, "{}", bad.stderr);
+    let page = world.path("plan.html");
+    let page_arg = page.to_str().expect("a path of UTF-8");
+    let condition = "property = 'product_score' and action = 'update'";
+    let args = ["plan", "--where", condition, "--output", "csv", "--html", page_arg];
+    let shown = world.hublake(&args).await;
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let lines: Vec<&str> = shown.stdout.lines().collect();
+    assert_eq!(lines.len(), world.contacts().len() + 1, "a line per contact and the header");
+    assert!(lines[1..].iter().all(|line| line.contains("product_score")), "{}", lines[1]);
+    assert!(shown.stderr.contains("calls to write"), "{}", shown.stderr);
+    let html = std::fs::read_to_string(page).expect("a page");
+    assert!(html.contains("product_score") && html.ends_with("</html>\n"), "{html}");
+
+    let nobody = world.hublake(&["rejects", "drop", "no-such-key"]).await;
+    assert_eq!(nobody.code, 78, "{}", nobody.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn declared_properties_are_made_and_looked_over_on_their_own() {
+    let world = world::World::new().await;
+    let planned = world.hublake(&["properties", "plan", "--output", "csv"]).await;
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    assert!(planned.stdout.contains("contacts,product_score,create"), "{}", planned.stdout);
+    assert_eq!(world.write_calls(), 0);
+    let made = world.hublake(&["properties", "apply"]).await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let again = world.hublake(&["properties", "plan"]).await;
+    assert!(again.stderr.contains("has every property"), "{}{}", again.stdout, again.stderr);
+    world.run().await;
+    let audit = world.hublake(&["properties", "audit", "--output", "csv"]).await;
+    assert_eq!(audit.code, 0, "{}", audit.stderr);
+    let line = audit.stdout.lines().find(|line| line.contains(",product_score,"));
+    let cells: Vec<&str> = line.expect("a line").split(',').collect();
+    let filled: f64 = cells[4].parse().expect("a share");
+    assert!((90.0..=100.0).contains(&filled) && cells[3] == "wanted" && !cells[5].is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_passed_by_hand_is_on_record_with_its_figures() {
+    let world = world::World::new().await;
+    let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("a pipeline");
+    let guarded = format!("{pipeline}    guards: {{ max_changed: 10% }}\n");
+    world.write("pipelines/scores.yml", &guarded);
+    let stopped = world.hublake(&["run"]).await;
+    assert_eq!(stopped.code, 5, "{}", stopped.stderr);
+    let passed = world.hublake(&["run", "--accept-guard", "max_changed"]).await;
+    assert_eq!(passed.code, 0, "{}", passed.stderr);
+    let accepted = &world.results()["accepted_guards"][0];
+    assert_eq!((&accepted["guard"], &accepted["limit"]), (&"max_changed".into(), &"10%".into()));
+    assert_eq!(accepted["found"].as_u64(), Some(world.contacts().len() as u64));
+    let sql = "select count(*) from system.runs where results like '%\"limit\": \"10%'";
+    assert_eq!(world.value(sql).await, "1", "system.runs has it too");
 }

@@ -37,7 +37,7 @@ pub struct UndoPart {
     pub object: String,
     /// The properties that were sent.
     pub properties: BTreeSet<String>,
-    /// Rows that were sent.
+    /// Rows that the ledger and the run's own plan have of it, at most two a record.
     pub rows: u64,
     /// Records that were created.
     pub created: u64,
@@ -121,7 +121,7 @@ fn note(
             serde_json::from_str(text(4)).during(DOING)?;
         let names = sent.into_iter().filter(|(_, value)| value.new.is_some());
         part.properties.extend(names.map(|(name, _)| name));
-        part.rows += u64::from(text(3) != "update" && text(3) != ledger::CLEARED);
+        part.rows += u64::from(text(3) != ledger::CLEARED);
         part.created += u64::from(text(3) == Outcome::Created.name());
     }
     Ok(())

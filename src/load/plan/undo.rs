@@ -19,7 +19,7 @@ use super::refresh::Refresher;
 use super::rows::{Heading, Row, Rows};
 use super::sheet::Sheet;
 use super::summary::PlanSummary;
-use super::{BUCKET_ROWS, LEAST_BUCKETS, MOST_BUCKETS};
+use super::{BUCKET_ROWS, MOST_BUCKETS};
 use crate::hubspot::{Client, Record};
 use crate::lake::Lake;
 use crate::load::config::{
@@ -108,7 +108,7 @@ pub async fn plan_undo(
     let mirror = mirror.ok_or_else(|| LoadError::NoMirror { object: part.object.clone() })?;
     let disk = Arc::new(DiskManagerBuilder::default().build().during(DOING)?);
     let undone = Undone::find(lake, request.undone).await?;
-    let count = (part.rows / BUCKET_ROWS).clamp(LEAST_BUCKETS, MOST_BUCKETS) as usize;
+    let count = (part.rows / BUCKET_ROWS).clamp(1, MOST_BUCKETS) as usize;
     let (found, records) = images::part(lake, &undone, part, count, disk.clone()).await?;
     let written = lake.table(&written::spec().name).await.during(DOING)?;
     let (later, written_before) =
