@@ -135,13 +135,17 @@ pub(super) fn describe_plan(plan: &PlanSummary) -> String {
     let c = &plan.counts;
     let _ = writeln!(
         text,
-        "{} → {}: {} wanted = {} unchanged + {} to create + {} to update + {} kept + {} rejected + {} deferred",
+        "{} → {}: {} wanted = {} unchanged + {} to create + {} to update{} + {} kept + {} rejected + {} deferred",
         plan.write_back,
         plan.object,
         grouped(c.wanted),
         grouped(c.unchanged),
         grouped(c.created),
         grouped(c.updated),
+        match c.archived {
+            0 => String::new(),
+            archived => format!(" + {} to take back", grouped(archived)),
+        },
         grouped(c.kept),
         grouped(c.rejected),
         grouped(c.deferred),
@@ -151,6 +155,13 @@ pub(super) fn describe_plan(plan: &PlanSummary) -> String {
             text,
             "  {} values differ from what hublake last set there",
             grouped(c.conflicts)
+        );
+    }
+    for definition in &plan.definitions {
+        let _ = writeln!(
+            text,
+            "  new {} {} ({:?})",
+            definition.kind, definition.name, definition.label
         );
     }
     for property in &plan.properties.creates {

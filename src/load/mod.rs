@@ -27,6 +27,7 @@ mod error;
 mod form;
 mod guards;
 mod ledger;
+mod links;
 mod mirror;
 mod outcome;
 mod plan;
@@ -45,7 +46,14 @@ pub use config::{
 };
 pub use error::LoadError;
 pub use guards::{Guard, GuardVerdict};
+pub use links::{
+    AssociateConfig, DeclaredLabel, EventConfig, LabelConfig, LinkPolicy, ListConfig,
+    ObjectCreateConfig, SchemaConfig, parts, plan_part, write_back_of,
+};
 pub use outcome::{Counts, Outcome};
-pub use plan::{PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, plan, planned_rows};
+pub use plan::{
+    PlanRequest, PlanSummary, PlannedChange, PlannedDefinition, PlannedRow, Store, plan,
+    planned_rows,
+};
 pub use properties::{PlannedOptions, PlannedProperty, PropertyPlan};
 pub use rejects::{Reject, UnreadRecord, keep_unread, rejects};

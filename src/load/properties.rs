@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
 use super::config::{CreateConfig, WriteBackConfig};
@@ -161,6 +162,19 @@ pub(crate) fn with_declared(
         }
     }
     known
+}
+
+/// Every property that a write-back declares, as it is created.
+pub(crate) fn declared_properties(config: &WriteBackConfig) -> Vec<NewProperty> {
+    declared(config).map(|(name, create)| new_property(name, create)).collect()
+}
+
+/// Every property that a write-back declares, with the type of its column.
+pub(crate) fn declared_columns(config: &WriteBackConfig) -> Vec<(String, DataType)> {
+    let column = |(name, create): (&String, &CreateConfig)| {
+        (name.clone(), create.property_type().arrow_type())
+    };
+    declared(config).map(column).collect()
 }
 
 fn declared(config: &WriteBackConfig) -> impl Iterator<Item = (&String, &CreateConfig)> {

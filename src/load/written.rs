@@ -59,7 +59,10 @@ pub(crate) fn spec() -> TableSpec {
 }
 
 /// Outcomes of rows whose values HubSpot took, or answered that it did.
-const TAKEN: [Outcome; 3] = [Outcome::Created, Outcome::Updated, Outcome::Kept];
+const TAKEN: [Outcome; 4] = [Outcome::Created, Outcome::Updated, Outcome::Archived, Outcome::Kept];
+
+/// Actions of a plan's rows that are sent.
+const SENT: [&str; 4] = ["update", "create", "link", "unlink"];
 
 /// One value that hublake set, or meant to.
 struct Entry {
@@ -151,7 +154,7 @@ pub(crate) async fn take_intents(
     let filter = col("pipeline")
         .eq(lit(pipeline))
         .and(col("write_back").eq(lit(write_back)))
-        .and(col("action").in_list(vec![lit("update"), lit("create")], false))
+        .and(col("action").in_list(SENT.map(lit).to_vec(), false))
         .and(col("planned_at").eq(planned));
     let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
     let mut entries = Vec::new();

@@ -88,6 +88,10 @@ async fn gate(
 ) -> Result<Option<String>, PipelineError> {
     let lake = &session.lake;
     for table in tables_read(engine, model, object) {
+        if stage.to_create.contains(object) && table == crate::extract::mirror_table(object) {
+            // There is nothing to read of a type that is made only now.
+            continue;
+        }
         if let Some(reason) = stage.incomplete.get(&table.to_string()) {
             return Ok(Some(reason.clone()));
         }
@@ -175,6 +179,7 @@ pub(super) async fn write_back(
         gates.push(gate(session, engine, stage, name, object).await?);
     }
     catch_up(session, pipeline).await?;
+    let mut hanging = Vec::new();
     for ((name, config, object), closed) in ordered.into_iter().zip(gates) {
         if session.stop.is_cancelled() {
             results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
@@ -185,22 +190,31 @@ pub(super) async fn write_back(
             results.problem(Outcome::Failed, sentence);
             continue;
         }
-        let one =
-            WriteBack { session, engine, pipeline: &pipeline.name, name, config, object: &object };
-        match one.run(stage, options, results).await {
-            Ok((summary, next)) => {
-                summaries.push(summary);
-                if next == Next::Stop {
-                    break;
-                }
-            }
-            Err(error) => {
-                let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
-                results.problem(error.outcome(), sentence);
-                if is_spent(&error) {
-                    break;
-                }
-            }
+        let one = |part: Option<String>| WriteBack {
+            session,
+            engine,
+            pipeline: &pipeline.name,
+            name,
+            config,
+            object: object.clone(),
+            part,
+        };
+        hanging.extend(load::parts(name, config).into_iter().map(|part| one(Some(part))));
+        if config.writes_records()
+            && one(None).go(stage, options, results, &mut summaries).await == Next::Stop
+        {
+            return Ok(summaries);
+        }
+    }
+    // What hangs on records comes when all of them are there.
+    for part in hanging {
+        if session.stop.is_cancelled() {
+            let sentence = format!("Write-back `{}` was not begun", part.label());
+            results.problem(Outcome::Interrupted, sentence);
+            continue;
+        }
+        if part.go(stage, options, results, &mut summaries).await == Next::Stop {
+            break;
         }
     }
     Ok(summaries)
@@ -243,14 +257,19 @@ pub(super) async fn apply_plan(
     results: &mut RunResults,
 ) -> Next {
     let name = &plan.write_back;
-    let found = in_order(pipeline).into_iter().find(|(known, ..)| known == name);
+    let write_back = load::write_back_of(name);
+    let found = in_order(pipeline).into_iter().find(|(known, ..)| *known == write_back);
     let Some((_, config, object)) = found else {
         let sentence = format!("Write-back `{name}` is in no pipeline any more; plan again");
         results.problem(Outcome::GuardRefused, sentence);
         return Next::GoOn;
     };
     let applied = async {
-        let definitions = session.client.properties(&object, false).await?;
+        // A type that this very plan is to create has no properties to read.
+        let definitions = match plan.definitions.is_empty() || load::write_back_of(name) != name {
+            true => session.client.properties(&object, false).await?,
+            false => Vec::new(),
+        };
         session.apply(&pipeline.name, config, plan, &definitions, options, results).await
     };
     match applied.await {
@@ -286,6 +305,8 @@ pub(super) struct Stage<'a> {
     pub jobs: &'a [ObjectJob],
     /// The properties of every object type.
     pub definitions: &'a BTreeMap<ObjectType, Vec<PropertyDefinition>>,
+    /// Object types that a write-back is to create.
+    pub to_create: &'a BTreeSet<ObjectType>,
 }
 
 impl Stage<'_> {
@@ -314,10 +335,38 @@ struct WriteBack<'a> {
     pipeline: &'a str,
     name: &'a str,
     config: &'a WriteBackConfig,
-    object: &'a ObjectType,
+    object: ObjectType,
+    /// The part that hangs on the records, where it is one.
+    part: Option<String>,
 }
 
 impl WriteBack<'_> {
+    /// The name that plans, ledger and results carry.
+    fn label(&self) -> &str {
+        self.part.as_deref().unwrap_or(self.name)
+    }
+
+    /// Runs it and notes how it went; whether those that follow can be tried.
+    async fn go(
+        &self,
+        stage: &Stage<'_>,
+        options: &WriteOptions,
+        results: &mut RunResults,
+        summaries: &mut Vec<PlanSummary>,
+    ) -> Next {
+        match self.run(stage, options, results).await {
+            Ok((summary, next)) => {
+                summaries.push(summary);
+                next
+            }
+            Err(error) => {
+                let sentence = format!("Write-back `{}` failed: {}", self.label(), causes(&error));
+                results.problem(error.outcome(), sentence);
+                if is_spent(&error) { Next::Stop } else { Next::GoOn }
+            }
+        }
+    }
+
     async fn run(
         &self,
         stage: &Stage<'_>,
@@ -325,7 +374,7 @@ impl WriteBack<'_> {
         results: &mut RunResults,
     ) -> Result<(PlanSummary, Next), PipelineError> {
         let summary = self.plan(stage, options, results).await?;
-        let name = self.name.to_owned();
+        let name = self.label().to_owned();
         // Until something is sent, nothing is written: if applying fails, these
         // figures stand.
         let figures =
@@ -333,13 +382,13 @@ impl WriteBack<'_> {
         results.write_back.insert(name, figures);
         let refused: Vec<_> = summary.refusals().map(|verdict| verdict.sentence.clone()).collect();
         for sentence in &refused {
-            let sentence = format!("Write-back `{}` was stopped: {sentence}", self.name);
+            let sentence = format!("Write-back `{}` was stopped: {sentence}", self.label());
             results.problem(Outcome::GuardRefused, sentence);
         }
         if !refused.is_empty() || options.apply == Apply::Never {
             return Ok((summary, Next::GoOn));
         }
-        let definitions = stage.definitions_of(self.object);
+        let definitions = stage.definitions_of(&self.object);
         let applied = self
             .session
             .apply(self.pipeline, self.config, &summary, definitions, options, results)
@@ -359,7 +408,7 @@ impl WriteBack<'_> {
             pipeline: self.pipeline,
             write_back: self.name,
             config: self.config,
-            definitions: stage.definitions_of(self.object),
+            definitions: stage.definitions_of(&self.object),
             wanted: self.engine.read_model(self.name).await?,
             store: options.store,
             accepted: &options.accepted,
@@ -367,7 +416,11 @@ impl WriteBack<'_> {
             now: now(),
             stop: session.stop.clone(),
         };
-        Ok(load::plan(&session.lake, &session.client, request).await?)
+        let (lake, client) = (&session.lake, &session.client);
+        Ok(match &self.part {
+            None => load::plan(lake, client, request).await?,
+            Some(part) => load::plan_part(lake, client, part, request).await?,
+        })
     }
 }
 

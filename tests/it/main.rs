@@ -7,6 +7,7 @@ mod emulator;
 mod extract;
 mod hanging;
 mod kills;
+mod links;
 mod load;
 mod main_job;
 mod openapi;

@@ -3,7 +3,7 @@
 
 mod deliver;
 mod edits;
-mod settle;
+pub(crate) mod settle;
 mod taken;
 mod writer;
 
@@ -24,6 +24,7 @@ use super::config::WriteBackConfig;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard};
 use super::ledger::{self, Entry, Ledger, WrittenProperty};
+use super::links::{apply_part, create_schema, write_back_of};
 use super::outcome::{Counts, Outcome};
 use super::plan::{PlanCursors, PlanSummary, rows};
 use super::rejects::{Refused, RejectBook};
@@ -102,6 +103,9 @@ pub async fn apply(
     request: ApplyRequest<'_>,
 ) -> Result<ApplyReport, LoadError> {
     let plan = request.plan;
+    if write_back_of(&plan.write_back) != plan.write_back {
+        return apply_part(lake, client, request).await;
+    }
     let verdicts = guards::evaluate(
         &request.config.guards,
         &plan.counts,
@@ -177,11 +181,16 @@ impl Applying<'_> {
         let request = &self.request;
         let plan = properties::plan(&request.plan.write_back, request.config, request.definitions)?
             .only(&request.plan.properties);
-        if request.dry_run || plan.is_empty() {
+        let is_new_type = !request.plan.definitions.is_empty();
+        if request.dry_run || (plan.is_empty() && !is_new_type) {
             return Ok(BTreeSet::new());
         }
-        let created =
-            properties::create(self.client, &self.target.object, request.config, &plan).await?;
+        let created = match is_new_type {
+            true => create_schema(self.client, &request.plan.write_back, request.config).await?,
+            false => {
+                properties::create(self.client, &self.target.object, request.config, &plan).await?
+            }
+        };
         let declared = |name: &String| {
             let create = request.config.properties.get(name)?.create.as_ref()?;
             Some((name.clone(), create.property_type().arrow_type()))

@@ -15,6 +15,10 @@ pub(crate) enum Action {
     Keep,
     Update,
     Create,
+    /// Something is to hang on the record: an association, a membership, an event.
+    Link,
+    /// Something that hangs on the record is taken back.
+    Unlink,
     Defer,
     Reject,
 }
@@ -27,6 +31,8 @@ impl Action {
             Self::Keep => "kept",
             Self::Update => "update",
             Self::Create => "create",
+            Self::Link => "link",
+            Self::Unlink => "unlink",
             Self::Defer => "deferred",
             Self::Reject => "rejected",
         }

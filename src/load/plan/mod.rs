@@ -7,16 +7,16 @@
 //! hublake last set. Records that would be written are read first.
 
 mod again;
-mod decide;
+pub(crate) mod decide;
 mod deciding;
-mod held;
+pub(crate) mod held;
 mod last_set;
 mod matching;
 pub(crate) mod refresh;
 pub(crate) mod rows;
-mod spill;
+pub(crate) mod spill;
 mod summary;
-mod wanted;
+pub(crate) mod wanted;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use super::config::WriteBackConfig;
 use super::creating::Creating;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard};
+use super::links::planned_schema;
 use super::mirror;
 use super::outcome::Counts;
 use super::properties;
@@ -53,8 +54,8 @@ use wanted::Aliases;
 pub(crate) use again::again;
 pub(crate) use rows::PlanCursors;
 pub use rows::{PlannedChange, PlannedRow};
-use summary::Samples;
-pub use summary::{PlanSummary, planned_rows};
+pub(crate) use summary::Samples;
+pub use summary::{PlanSummary, PlannedDefinition, planned_rows};
 
 const DOING: &str = "planning a write-back";
 
@@ -150,6 +151,13 @@ struct Planner<'a> {
     reads: u64,
     samples: Samples,
     stop: CancellationToken,
+    definitions: Vec<PlannedDefinition>,
+}
+
+/// The object type to create first: one that the settings declare and of which
+/// the account has no property, as every type has some.
+fn new_type(request: &PlanRequest<'_>) -> Option<PlannedDefinition> {
+    planned_schema(request.config).filter(|_| request.definitions.is_empty())
 }
 
 /// Rows left to decide, parted by record.
@@ -168,7 +176,14 @@ impl<'a> Planner<'a> {
         request: &PlanRequest<'_>,
     ) -> Result<Self, LoadError> {
         let object = &target.object;
-        let mirror = mirror::open(lake, object).await?;
+        let new_type = new_type(request);
+        let mirror = match new_type {
+            None => mirror::open(lake, object).await?,
+            Some(_) => {
+                let columns = properties::declared_columns(request.config);
+                Some(mirror::open_empty(lake, object, &columns).await?)
+            }
+        };
         let mirror = mirror.ok_or_else(|| LoadError::NoMirror { object: object.to_string() })?;
         let book = RejectBook::open(
             lake,
@@ -206,6 +221,7 @@ impl<'a> Planner<'a> {
             reads: 0,
             samples: Samples::default(),
             stop: request.stop.clone(),
+            definitions: new_type.into_iter().collect(),
             target,
         })
     }
@@ -353,6 +369,8 @@ impl<'a> Planner<'a> {
             counts: self.counts,
             written_before: self.written_before,
             read_calls: self.reads,
+            batch: 100,
+            definitions: self.definitions,
             properties,
             guards,
             stored,

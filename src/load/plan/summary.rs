@@ -35,8 +35,14 @@ pub struct PlanSummary {
     pub written_before: u64,
     /// Calls made to read the touched records.
     pub read_calls: u64,
+    /// Most rows of one write call.
+    #[serde(default = "hundred")]
+    pub batch: u64,
     /// Properties and options to create first.
     pub properties: PropertyPlan,
+    /// Object types, labels and lists to create first.
+    #[serde(default)]
+    pub definitions: Vec<PlannedDefinition>,
     /// What each configured guard says.
     pub guards: Vec<GuardVerdict>,
     /// Whether its rows are in `system.plans`, ready for [`crate::load::apply()`].
@@ -45,15 +51,36 @@ pub struct PlanSummary {
     pub samples: Vec<PlannedRow>,
 }
 
+/// Something of the account's own making to create before any row needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDefinition {
+    /// `object type`, `label` or `list`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What a person sees.
+    pub label: String,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
 impl PlanSummary {
     /// Whether there is anything to send.
     pub fn sends(&self) -> bool {
-        self.counts.created + self.counts.updated > 0 || !self.properties.is_empty()
+        self.sends_rows() || !self.properties.is_empty() || !self.definitions.is_empty()
+    }
+
+    /// Whether there are rows to send.
+    pub(crate) fn sends_rows(&self) -> bool {
+        self.counts.created + self.counts.updated + self.counts.archived > 0
     }
 
     /// The calls that the writes take when nothing has to be repeated.
     pub fn write_calls(&self) -> u64 {
-        self.counts.created.div_ceil(100) + self.counts.updated.div_ceil(100)
+        let rows = [self.counts.created, self.counts.updated, self.counts.archived];
+        rows.into_iter().map(|rows| rows.div_ceil(self.batch.max(1))).sum()
     }
 
     /// The guards that stop this plan.
