@@ -12,7 +12,6 @@ use crate::world::World;
 /// Labels by pair; the unlabelled type as an empty text.
 type Pairs = BTreeMap<(u64, u64), BTreeSet<String>>;
 
-const ACCOUNT: u64 = 24_680_135;
 const LABEL: &str = "Product user";
 
 const LINKS: &str = r#"
@@ -376,13 +375,14 @@ async fn killed_at_any_send_of_a_link_the_next_run_finishes_the_work() {
                 }
             }
             // What the cut-off run made is known as hublake's own.
-            world.write("scores.csv", "contact_id,company_id,event_key,reached_at,plan\n");
-            world.control.clear_log();
+            let other = world.some_contacts(6)[5];
+            let head = "contact_id,company_id,event_key,reached_at,plan";
+            let row = format!("{other},{company},k-{other},2026-01-02T03:04:05Z,pro");
+            world.write("scores.csv", &format!("{head}\n{row}\n"));
             let results = world.run().await;
             if pipeline == LISTS {
                 assert_eq!(counts(&results, "wanted.list")["archived"], 5, "{at}");
             }
         }
     }
-    assert_eq!(ACCOUNT, 24_680_135, "the account that the settings above name");
 }

@@ -282,7 +282,10 @@ impl Rules<'_> {
             ..Decided::unchanged()
         };
         let made = last.written.as_ref().filter(|entry| !entry.value.is_empty());
-        if let Some(made) = made.filter(|_| last.open().is_none()) {
+        // Making another record the primary one takes the label off this one.
+        let moved = self.part.is_primary()
+            && self.others_with_label(group, to).any(|other| self.is_ours(group, other));
+        if let Some(made) = made.filter(|_| last.open().is_none() && !moved) {
             let (one, _) = self.part.noun();
             if self.lag.now.saturating_sub(made.at) <= self.lag.length {
                 decided.keep(Verdict::Defer, None);
@@ -356,7 +359,11 @@ impl Rules<'_> {
         for (to, types) in group.held.iter().filter(|(to, _)| !wanted.contains(to)) {
             let property = self.part.property(*to);
             let last = group.last.get(&property).cloned().unwrap_or_default();
-            if !self.has_label(types) || !(last.is_ours() || exact) {
+            // A pair that hublake made stays its own when the label has gone on to
+            // the record that is the primary one now.
+            let is_there =
+                self.has_label(types) || (self.part.is_primary() && last.before().is_empty());
+            if !is_there || !(last.is_ours() || exact) {
                 continue;
             }
             decided.push(self.take_back(group, *to, types, &last, property));
@@ -390,16 +397,14 @@ impl Rules<'_> {
             ..Decided::unchanged()
         };
         if !is_list {
-            if has_other_labels(types, self.part.label()) {
-                if self.part.label().is_none() {
-                    decided.conflict = true;
-                    let why = "Somebody gave a label to the association that hublake had made";
-                    decided.keep(Verdict::Keep(Kept::Edited), Some(why.to_owned()));
-                    return decided;
-                }
-                decided.category = Some(LABEL_ONLY.to_owned());
+            let is_shared = has_other_labels(types, self.part.label()) || !last.before().is_empty();
+            if is_shared && (self.part.label().is_none() || !self.has_label(types)) {
+                decided.conflict = true;
+                let why = "Somebody else made the association theirs too";
+                decided.keep(Verdict::Keep(Kept::Edited), Some(why.to_owned()));
+                return decided;
             }
-            if !last.before().is_empty() {
+            if is_shared {
                 decided.category = Some(LABEL_ONLY.to_owned());
             }
         }
@@ -603,6 +608,12 @@ mod tests {
         assert_eq!(words(&part, &theirs).await, ["kept 9:Primary"]);
         let ours = group(&["9"], &[(8, &primary)], &[("8:Primary", made("Primary", "", DAY))]);
         assert_eq!(words(&part, &ours).await, ["link 9:Primary"]);
+        // It moves back, though the record lacks what hublake once gave it.
+        let back =
+            [("8:Primary", made("Primary", "", DAY)), ("9:Primary", made("Primary", "", DAY))];
+        let plain = [kind(279, None)];
+        let moved = group(&["9"], &[(8, &primary), (9, &plain)], &back);
+        assert_eq!(words(&part, &moved).await, ["link 9:Primary"]);
         let two = group(&["8", "9"], &[], &[]);
         assert_eq!(words(&part, &two).await, ["rejected ", "rejected "]);
     }

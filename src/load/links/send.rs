@@ -74,7 +74,11 @@ impl Road {
         let Self::Associations { to, kind, .. } = self else { return Ok(None) };
         let links = Links { client, part, to, kind };
         let held = links.read(tasks).await?;
-        Ok(Some(tasks.iter().map(|task| links.has(&held, task) != unlinks).collect()))
+        let is_done = |task: &Task| match unlinks {
+            true => links.is_gone(&held, task),
+            false => links.has(&held, task),
+        };
+        Ok(Some(tasks.iter().map(is_done).collect()))
     }
 
     /// Whether sending a row again does what sending it once does.
@@ -177,25 +181,30 @@ impl Links<'_> {
         let mut findings: Vec<Option<Finding>> = vec![None; tasks.len()];
         let (mut whole, mut label) = (Vec::new(), Vec::new());
         for (at, task) in tasks.iter().enumerate() {
-            let Some(types) = self.types(&held, task).filter(|_| self.has(&held, task)) else {
+            let types = self.types(&held, task);
+            let Some(types) = types.filter(|_| !self.is_gone(&held, task)) else {
                 // Somebody was faster. It is no longer ours either way, and the
                 // ledger has to know that.
                 findings[at] = Some(Finding::Done(Outcome::Archived));
                 continue;
             };
+            // What was made before in this run can have moved the primary label.
             let now = labels(types);
-            if now != task.old && task.sends <= 1 {
+            if now != task.old && !task.lost && !self.part.is_primary() {
                 findings[at] = Some(Finding::Left(format!(
                     "Its labels were changed after the plan was made (now {now}): the next plan decides"
                 )));
                 continue;
             }
-            let labels_only = task.category.as_deref() == Some(LABEL_ONLY)
-                || has_other_labels(types, self.part.label());
-            let kind = (self.kind.category.as_str().to_owned(), self.kind.type_id);
-            match labels_only && self.part.label().is_some() {
-                true => label.push(self.pair(task, BTreeSet::from([kind]))),
-                false => whole.push(self.pair(task, BTreeSet::new())),
+            if is_label_only(task) {
+                let kind = (self.kind.category.as_str().to_owned(), self.kind.type_id);
+                label.push(self.pair(task, BTreeSet::from([kind])));
+            } else if has_other_labels(types, self.part.label()) {
+                findings[at] = Some(Finding::Left(
+                    "Somebody gave it another label: the next plan decides".to_owned(),
+                ));
+            } else {
+                whole.push(self.pair(task, BTreeSet::new()));
             }
         }
         let (from, to) = (&self.part.object, self.to);
@@ -208,9 +217,22 @@ impl Links<'_> {
         Ok(findings.into_iter().map(|finding| finding.unwrap_or(Finding::Silent)).collect())
     }
 
+    /// Whether what is to be taken back is there no more.
+    fn is_gone(&self, held: &Held, task: &Task) -> bool {
+        match is_label_only(task) {
+            true => !self.has(held, task),
+            false => self.types(held, task).is_none(),
+        }
+    }
+
     fn pair(&self, task: &Task, types: BTreeSet<(String, i64)>) -> LinkEnd {
         LinkEnd { from: RecordId(task.record), to: RecordId(task.other), types }
     }
+}
+
+/// Whether the pair stays and only its label goes.
+fn is_label_only(task: &Task) -> bool {
+    task.category.as_deref() == Some(LABEL_ONLY)
 }
 
 /// What the answer to an association batch says of each pair. Success names
