@@ -330,9 +330,11 @@ impl Rules<'_> {
         if !self.part.is_primary() {
             return None;
         }
-        let ours =
-            |other: &i64| group.last.get(&self.part.property(*other)).is_some_and(Last::is_ours);
-        self.others_with_label(group, to).find(|other| !ours(other))
+        self.others_with_label(group, to).find(|other| !self.is_ours(group, *other))
+    }
+
+    fn is_ours(&self, group: &Group, other: i64) -> bool {
+        group.last.get(&self.part.property(other)).is_some_and(Last::is_ours)
     }
 
     fn others_with_label<'b>(
