@@ -230,7 +230,7 @@ async fn a_bad_row_sinks_no_other_and_a_lost_answer_is_resolved() {
     let ran = counts(&world.run().await, "wanted.companies");
     assert_eq!((ran["created"] + ran["updated"], ran["rejected"]), (29, 2), "{ran:?}");
     let after = world.pairs("contacts", "companies", &contacts).await;
-    let linked = wanted.iter().filter(|pair| after.get(pair).is_some_and(|l| l.contains(LABEL)));
+    let linked = wanted.iter().filter(|pair| after.get(*pair).is_some_and(|l| l.contains(LABEL)));
     assert_eq!(linked.count(), 29);
     let rejects = world.query("select match_key, category from system.rejects order by 1").await;
     assert_eq!(rejects.len(), 3, "{rejects:?}");
