@@ -70,6 +70,7 @@ fn table(results: &RunResults) -> Table {
         "unchanged",
         "created",
         "updated",
+        "archived",
         "kept",
         "rejected",
         "deferred",
@@ -78,27 +79,30 @@ fn table(results: &RunResults) -> Table {
     ];
     table.set_header(header);
     for (name, o) in &results.objects {
-        let cells = [o.read, o.inserted, o.unchanged, 0, o.updated, 0, o.rejected, 0, o.calls];
-        table.add_row(row(format!("extract {name}"), &cells, None, &[3, 5, 7]));
+        let cells = [o.read, o.inserted, o.unchanged, 0, o.updated, 0, 0, o.rejected, 0, o.calls];
+        table.add_row(row(format!("extract {name}"), &cells, None, &[3, 5, 6, 8]));
     }
     for (name, model) in &results.models {
-        let cells = [model.rows.unwrap_or(0), 0, 0, 0, model.changes, 0, 0, 0, 0];
-        let blank: &[usize] =
-            if model.rows.is_some() { &[1, 2, 3, 5, 6, 7, 8] } else { &[0, 1, 2, 3, 5, 6, 7, 8] };
+        let cells = [model.rows.unwrap_or(0), 0, 0, 0, model.changes, 0, 0, 0, 0, 0];
+        let blank: &[usize] = match model.rows {
+            Some(_) => &[1, 2, 3, 5, 6, 7, 8, 9],
+            None => &[0, 1, 2, 3, 5, 6, 7, 8, 9],
+        };
         table.add_row(row(format!("build {name}"), &cells, Some(model.seconds), blank));
     }
     for (name, w) in &results.write_back {
         let deferred = w.deferred + w.unknown;
+        let (made, taken) = (w.created, w.archived);
         let cells =
-            [w.wanted, 0, w.unchanged, w.created, w.updated, w.kept, w.rejected, deferred, 0];
-        table.add_row(row(format!("write {name}"), &cells, None, &[1, 8]));
+            [w.wanted, 0, w.unchanged, made, w.updated, taken, w.kept, w.rejected, deferred, 0];
+        table.add_row(row(format!("write {name}"), &cells, None, &[1, 9]));
     }
-    let total = [0, 0, 0, 0, 0, 0, 0, 0, results.calls.total];
+    let total = [0, 0, 0, 0, 0, 0, 0, 0, 0, results.calls.total];
     table.add_row(row(
         "in all".to_owned(),
         &total,
         Some(results.seconds()),
-        &[0, 1, 2, 3, 4, 5, 6, 7],
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8],
     ));
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -107,7 +111,7 @@ fn table(results: &RunResults) -> Table {
 }
 
 /// A row of figures, with those that mean nothing for it left blank.
-fn row(name: String, figures: &[u64; 9], seconds: Option<f64>, blank: &[usize]) -> Vec<String> {
+fn row(name: String, figures: &[u64; 10], seconds: Option<f64>, blank: &[usize]) -> Vec<String> {
     let shown = figures
         .iter()
         .enumerate()
