@@ -105,18 +105,9 @@ fn table(results: &RunResults) -> Table {
     }
     for (name, w) in &results.write_back {
         let deferred = w.deferred + w.unknown;
-        let cells = [
-            w.wanted,
-            0,
-            w.unchanged,
-            w.created,
-            w.updated,
-            w.archived,
-            w.kept,
-            w.rejected,
-            deferred,
-            0,
-        ];
+        let (made, taken) = (w.created, w.archived);
+        let cells =
+            [w.wanted, 0, w.unchanged, made, w.updated, taken, w.kept, w.rejected, deferred, 0];
         table.add_row(row(format!("write {name}"), &cells, None, &[1, 9]));
     }
     let total = [0, 0, 0, 0, 0, 0, 0, 0, 0, results.calls.total];
@@ -210,6 +201,13 @@ pub(super) fn describe_plan(plan: &PlanSummary) -> String {
             text,
             "  {} values differ from what hublake last set there",
             grouped(c.conflicts)
+        );
+    }
+    for definition in &plan.definitions {
+        let _ = writeln!(
+            text,
+            "  new {} {} ({:?})",
+            definition.kind, definition.name, definition.label
         );
     }
     for property in &plan.properties.creates {

@@ -280,7 +280,7 @@ impl Client {
         })
     }
 
-    async fn send(&self, request: Request) -> Result<Reply, Error> {
+    pub(super) async fn send(&self, request: Request) -> Result<Reply, Error> {
         self.shared.layers.send(request).await
     }
 
@@ -308,6 +308,11 @@ impl Client {
     /// A partial update with a JSON body.
     pub(super) fn patch(&self, route: Route, names: &[&str], body: Vec<u8>) -> Request {
         self.request(Method::PATCH, route, names, "", Effect::Write, Some(body.into()))
+    }
+
+    /// A change of a whole with a JSON body.
+    pub(super) fn put(&self, route: Route, names: &[&str], body: Vec<u8>) -> Request {
+        self.request(Method::PUT, route, names, "", Effect::Write, Some(body.into()))
     }
 
     fn request(

@@ -121,6 +121,16 @@ impl Client {
 }
 
 impl NewProperty {
+    /// As a property of a new custom object type: its group does not exist yet
+    /// and goes without saying.
+    pub(super) fn to_schema(&self) -> Value {
+        let mut wire = self.to_wire();
+        if let Some(fields) = wire.as_object_mut() {
+            fields.remove("groupName");
+        }
+        wire
+    }
+
     fn to_wire(&self) -> Value {
         let options: Vec<Value> =
             self.options.iter().enumerate().map(|(i, option)| wire_option(option, i)).collect();

@@ -23,11 +23,20 @@ pub(super) enum Route {
     Property,
     PropertyGroups,
     AssociationsBatchRead,
+    AssociationsBatchCreate,
+    AssociationsBatchArchive,
+    AssociationLabelsArchive,
+    AssociationLabels,
     Owners,
     Pipelines,
     Schemas,
     ListSearch,
     ListMemberships,
+    MembershipsChange,
+    Lists,
+    ListByName,
+    ListById,
+    EventsSendBatch,
     AccountDetails,
     DailyUsage,
 }
@@ -36,7 +45,7 @@ impl Route {
     /// The path with its placeholders: the legacy one and the dated one.
     ///
     /// Legacy paths mix v3 and, for associations, v4. Dated paths are the same
-    /// for 2026-03 and 2026-09 as far as this table goes.
+    /// for 2026-03 and 2026-09, save where [`Route::template`] says otherwise.
     const fn templates(self) -> (&'static str, &'static str) {
         match self {
             Self::List => ("/crm/v3/objects/{objectType}", "/crm/objects/{ver}/{objectType}"),
@@ -82,6 +91,22 @@ impl Route {
                 "/crm/v4/associations/{from}/{to}/batch/read",
                 "/crm/associations/{ver}/{from}/{to}/batch/read",
             ),
+            Self::AssociationsBatchCreate => (
+                "/crm/v4/associations/{from}/{to}/batch/create",
+                "/crm/associations/{ver}/{from}/{to}/batch/create",
+            ),
+            Self::AssociationsBatchArchive => (
+                "/crm/v4/associations/{from}/{to}/batch/archive",
+                "/crm/associations/{ver}/{from}/{to}/batch/archive",
+            ),
+            Self::AssociationLabelsArchive => (
+                "/crm/v4/associations/{from}/{to}/batch/labels/archive",
+                "/crm/associations/{ver}/{from}/{to}/batch/labels/archive",
+            ),
+            Self::AssociationLabels => (
+                "/crm/v4/associations/{from}/{to}/labels",
+                "/crm/associations/{ver}/{from}/{to}/labels",
+            ),
             Self::Owners => ("/crm/v3/owners", "/crm/owners/{ver}"),
             Self::Pipelines => {
                 ("/crm/v3/pipelines/{objectType}", "/crm/pipelines/{ver}/{objectType}")
@@ -93,6 +118,17 @@ impl Route {
             Self::ListMemberships => {
                 ("/crm/v3/lists/{listId}/memberships", "/crm/lists/{ver}/{listId}/memberships")
             }
+            Self::MembershipsChange => (
+                "/crm/v3/lists/{listId}/memberships/add-and-remove",
+                "/crm/lists/{ver}/{listId}/memberships/add-and-remove",
+            ),
+            Self::Lists => ("/crm/v3/lists", "/crm/lists/{ver}"),
+            Self::ListByName => (
+                "/crm/v3/lists/object-type-id/{objectTypeId}/name/{listName}",
+                "/crm/lists/{ver}/object-type-id/{objectTypeId}/name/{listName}",
+            ),
+            Self::ListById => ("/crm/v3/lists/{listId}", "/crm/lists/{ver}/{listId}"),
+            Self::EventsSendBatch => ("/events/v3/send/batch", "/events/{ver}/send/batch"),
             Self::AccountDetails => ("/account-info/v3/details", "/account-info/{ver}/details"),
             Self::DailyUsage => (
                 "/account-info/v3/api-usage/daily/private-apps",
@@ -103,9 +139,11 @@ impl Route {
 
     /// The path with its placeholders, for logs.
     pub(super) const fn template(self, version: ApiVersion) -> &'static str {
-        match version {
-            ApiVersion::V3 => self.templates().0,
-            ApiVersion::March2026 | ApiVersion::September2026 => self.templates().1,
+        match (version, self) {
+            (ApiVersion::V3, _) => self.templates().0,
+            // The one path that moved between the dated versions.
+            (ApiVersion::September2026, Self::EventsSendBatch) => "/events/custom/{ver}/send/batch",
+            (ApiVersion::March2026 | ApiVersion::September2026, _) => self.templates().1,
         }
     }
 
@@ -195,6 +233,14 @@ mod tests {
             assert_eq!(route.path(ApiVersion::V3, names), v3);
             assert_eq!(route.path(ApiVersion::March2026, names), dated);
         }
+    }
+
+    #[test]
+    fn events_are_sent_to_another_path_in_each_version() {
+        let path = |version| Route::EventsSendBatch.path(version, &[]);
+        assert_eq!(path(ApiVersion::V3), "/events/v3/send/batch");
+        assert_eq!(path(ApiVersion::March2026), "/events/2026-03/send/batch");
+        assert_eq!(path(ApiVersion::September2026), "/events/custom/2026-09/send/batch");
     }
 
     #[test]

@@ -1,8 +1,11 @@
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::client::Client;
+use super::definitions::NewProperty;
 use super::error::Error;
 use super::paths::Route;
+use super::transport::Effect;
 use super::wire::{optional_micros, optional_text, or_default};
 
 /// A custom object type of the account.
@@ -57,7 +60,49 @@ pub struct SchemaLabels {
     pub plural: Option<String>,
 }
 
+/// A custom object type to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSchema {
+    /// The internal name, without the account's prefix; cannot change later.
+    pub name: String,
+    /// What a person sees of one record.
+    pub singular: String,
+    /// What a person sees of several.
+    pub plural: String,
+    /// What it is for.
+    pub description: String,
+    /// The property that stands for a record; one of `properties`.
+    pub primary_display_property: String,
+    /// Properties that every record must have.
+    pub required_properties: Vec<String>,
+    /// Its properties; their group is HubSpot's own.
+    pub properties: Vec<NewProperty>,
+    /// Object types that its records can be associated with, by name.
+    pub associated_objects: Vec<String>,
+}
+
 impl Client {
+    /// Creates a custom object type with its properties and associations.
+    ///
+    /// # Errors
+    /// `MissingScope` where the tier has no custom objects, `Refused` when the
+    /// name is taken.
+    pub async fn create_schema(&self, schema: &NewSchema) -> Result<ObjectSchema, Error> {
+        let properties: Vec<Value> = schema.properties.iter().map(NewProperty::to_schema).collect();
+        let body = json!({
+            "name": schema.name,
+            "labels": {"singular": schema.singular, "plural": schema.plural},
+            "description": schema.description,
+            "primaryDisplayProperty": schema.primary_display_property,
+            "requiredProperties": schema.required_properties,
+            "searchableProperties": [schema.primary_display_property],
+            "properties": properties,
+            "associatedObjects": schema.associated_objects,
+        });
+        let body = body.to_string().into_bytes();
+        self.fetch(self.post(Route::Schemas, &[], Effect::Write, body)).await
+    }
+
     /// The account's custom object types, archived ones instead of present ones
     /// when asked.
     ///

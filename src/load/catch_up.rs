@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::config::WriteBackConfig;
 use super::error::{LoadError, While};
-use super::{ledger, mirror, written};
+use super::{ledger, links, mirror, written};
 use crate::lake::Lake;
 
 /// Brings `system.written` and the mirrors up to the ledger, and takes over the
@@ -36,8 +36,11 @@ pub async fn catch_up(
             mirror::catch_up(lake, pipeline, &object, writes, now).await?;
         }
     }
-    for (write_back, _) in write_backs {
-        written::take_intents(lake, pipeline, write_back, writes.as_ref()).await?;
+    for (write_back, config) in write_backs {
+        let parts = links::parts(write_back, config);
+        for name in std::iter::once((*write_back).to_owned()).chain(parts) {
+            written::take_intents(lake, pipeline, &name, writes.as_ref()).await?;
+        }
     }
     Ok(())
 }

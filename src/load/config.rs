@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::links::{AssociateConfig, EventConfig, ListConfig, ObjectCreateConfig};
 use crate::objects::{ObjectType, ObjectTypeError, PropertyType};
 
 /// One entry of a pipeline's `write_back:` section; its key there is the
@@ -22,9 +23,22 @@ pub struct WriteBackConfig {
     /// What may happen to a row without a record.
     #[serde(default)]
     pub mode: Mode,
-    /// The properties this write-back owns, by internal name; none with `mode: archive`.
+    /// The properties this write-back owns, by internal name; none with `mode: archive`, or
+    /// where it only associates, keeps a list or sends events.
     #[serde(default)]
     pub properties: BTreeMap<String, PropertyConfig>,
+    /// The other records that a row's record is associated with, by their object type.
+    #[serde(default)]
+    pub associate: BTreeMap<String, AssociateConfig>,
+    /// A static list that has the rows' records as members.
+    #[serde(default)]
+    pub list: Option<ListConfig>,
+    /// A custom event that each row is one occurrence of.
+    #[serde(default)]
+    pub event: Option<EventConfig>,
+    /// Declares the custom object type that `object` names: it is created when the account lacks it.
+    #[serde(default)]
+    pub create: Option<ObjectCreateConfig>,
     /// Write a row's good values although HubSpot would refuse another value of the same row.
     #[serde(default)]
     pub partial: bool,
@@ -266,6 +280,7 @@ impl WriteBackConfig {
         for (name, property) in &self.properties {
             property.validate(name, &mut problems);
         }
+        self.validate_links(&mut problems);
         problems
     }
 
@@ -295,9 +310,10 @@ impl WriteBackConfig {
             (Mode::Archive, false) => {
                 say("properties", "`mode: archive` writes no values: leave `properties` out".into())
             }
-            (Mode::Update | Mode::Upsert | Mode::Create, true) => {
-                say("properties", "Name at least one property to write".into())
-            }
+            (Mode::Update | Mode::Upsert | Mode::Create, true) if !self.hangs() => say(
+                "properties",
+                "Name at least one property to write, or an association, list or event".into(),
+            ),
             _ => {}
         }
         if let Some(on_reject) = &self.on_reject
@@ -330,10 +346,15 @@ impl WriteBackConfig {
 }
 
 impl WriteBackConfig {
+    /// Whether something is to hang on its records.
+    fn hangs(&self) -> bool {
+        !self.associate.is_empty() || self.list.is_some() || self.event.is_some()
+    }
+
     /// The columns of the model that the write-back reads.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let read = self.properties.iter().map(|(name, property)| property.column(name));
-        std::iter::once(self.match_by.column.as_str()).chain(read)
+        std::iter::once(self.match_by.column.as_str()).chain(read).chain(self.link_columns())
     }
 
     /// The properties that planning must see in the mirror: those that are

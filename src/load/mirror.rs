@@ -10,7 +10,9 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{cast, concat_batches, interleave};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use futures::StreamExt;
 
 use super::error::{LoadError, While};
@@ -148,6 +150,41 @@ fn patch_of(entry: ledger::Kept) -> Option<Patch> {
         created_at: entry.created_at,
         properties: answered.collect(),
     })
+}
+
+/// Opens the mirror of an object type that does not exist yet, empty: the rows
+/// of a first plan then all are new, and the first extract fills it.
+pub(crate) async fn open_empty(
+    lake: &Lake,
+    object: &ObjectType,
+    properties: &[(String, DataType)],
+) -> Result<Table, LoadError> {
+    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let map_key = Arc::new(Field::new("key", DataType::Utf8, false));
+    let map_value = Arc::new(Field::new("value", DataType::Utf8, true));
+    let mut fields = vec![Field::new("id", DataType::Int64, true)];
+    fields.extend(
+        properties
+            .iter()
+            .map(|(name, data_type)| Field::new(column_name(name), data_type.clone(), true)),
+    );
+    fields.extend([
+        Field::new("created_at", time(), true),
+        Field::new("updated_at", time(), true),
+        Field::new("archived", DataType::Boolean, true),
+        Field::new("archived_at", time(), true),
+        Field::new("merged_into", DataType::Int64, true),
+        Field::new("_vanished_at", time(), true),
+        Field::new("_synced_at", time(), true),
+        Field::new_map("_rescued", "entries", map_key, map_value, false, true),
+    ]);
+    let spec = TableSpec {
+        name: table_name(object),
+        schema: Arc::new(Schema::new(fields)),
+        key: vec!["id".to_owned()],
+        partition_by: Vec::new(),
+    };
+    lake.open_or_create(&spec).await.during(DOING)
 }
 
 /// Adds the columns of properties just created, so that what is written to

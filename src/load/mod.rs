@@ -31,6 +31,7 @@ mod fit;
 mod form;
 mod guards;
 mod ledger;
+mod links;
 mod mirror;
 mod outcome;
 mod plan;
@@ -53,11 +54,15 @@ pub use config::{
 pub use error::LoadError;
 pub use fit::{Misfit, can_be_record_id, misfit, property_type_of};
 pub use guards::{Guard, GuardVerdict};
+pub use links::{
+    AssociateConfig, DeclaredLabel, EventConfig, LabelConfig, LinkPolicy, ListConfig,
+    ObjectCreateConfig, SchemaConfig, parts, plan_part, write_back_of,
+};
 pub use outcome::{Counts, Outcome};
 pub use plan::{
-    Finish, FinishRequest, PlanRequest, PlanSummary, PlannedChange, PlannedRow, Store, UndoPart,
-    UndoRequest, check_condition, finished, plan, plan_finish, plan_lines, plan_undo, planned_rows,
-    undo_parts,
+    Finish, FinishRequest, PlanRequest, PlanSummary, PlannedChange, PlannedDefinition, PlannedRow,
+    Store, UndoPart, UndoRequest, check_condition, finished, plan, plan_finish, plan_lines,
+    plan_undo, planned_rows, undo_parts,
 };
 pub use properties::{
     PlannedOptions, PlannedProperty, PropertyPlan, make_properties, plan_properties,

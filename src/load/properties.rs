@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
 use super::config::{CreateConfig, WriteBackConfig};
@@ -130,13 +131,23 @@ pub async fn make_properties(
     plan: &PropertyPlan,
 ) -> Result<BTreeSet<String>, LoadError> {
     let created = create(client, object, config, plan).await?;
+    add_columns(lake, object, config, &created).await?;
+    Ok(created)
+}
+
+/// Gives the mirror a column for each property just created.
+pub(crate) async fn add_columns(
+    lake: &Lake,
+    object: &ObjectType,
+    config: &WriteBackConfig,
+    created: &BTreeSet<String>,
+) -> Result<(), LoadError> {
     let column = |name: &String| {
         let create = config.properties.get(name)?.create.as_ref()?;
         Some((name.clone(), create.property_type().arrow_type()))
     };
     let columns: Vec<_> = created.iter().filter_map(column).collect();
-    mirror::add_columns(lake, object, &columns).await?;
-    Ok(created)
+    mirror::add_columns(lake, object, &columns).await
 }
 
 /// Creates what is planned: groups, then properties, then options. Returns the
@@ -209,6 +220,19 @@ pub(crate) fn with_declared(
         }
     }
     known
+}
+
+/// Every property that a write-back declares, as it is created.
+pub(crate) fn declared_properties(config: &WriteBackConfig) -> Vec<NewProperty> {
+    declared(config).map(|(name, create)| new_property(name, create)).collect()
+}
+
+/// Every property that a write-back declares, with the type of its column.
+pub(crate) fn declared_columns(config: &WriteBackConfig) -> Vec<(String, DataType)> {
+    let column = |(name, create): (&String, &CreateConfig)| {
+        (name.clone(), create.property_type().arrow_type())
+    };
+    declared(config).map(column).collect()
 }
 
 fn declared(config: &WriteBackConfig) -> impl Iterator<Item = (&String, &CreateConfig)> {

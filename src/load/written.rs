@@ -60,7 +60,10 @@ pub(crate) fn spec() -> TableSpec {
 }
 
 /// Outcomes of rows whose values HubSpot took, or answered that it did.
-const TAKEN: [Outcome; 3] = [Outcome::Created, Outcome::Updated, Outcome::Kept];
+const TAKEN: [Outcome; 4] = [Outcome::Created, Outcome::Updated, Outcome::Archived, Outcome::Kept];
+
+/// Actions of a plan's rows that are sent.
+const SENT: [&str; 4] = ["update", "create", "link", "unlink"];
 
 /// One value that hublake set, or meant to.
 struct Entry {
@@ -148,7 +151,7 @@ pub(crate) async fn take_intents(
     restoring::keep(lake, &plans, writes, pipeline, write_back, planned_at).await?;
     let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
     let filter = rows::of_plan(pipeline, write_back, planned_at)
-        .and(col("action").in_list(vec![lit("update"), lit("create")], false));
+        .and(col("action").in_list(SENT.map(lit).to_vec(), false));
     let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
     let mut entries = Vec::new();
     while let Some(batch) = batches.next().await {

@@ -1,6 +1,6 @@
 //! The extract stage: every object a pipeline wants, then what hangs on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -35,6 +35,8 @@ pub struct Extracted {
     pub definitions: BTreeMap<ObjectType, Vec<PropertyDefinition>>,
     /// The objects that the account turned out to have.
     pub jobs: Vec<ObjectJob>,
+    /// Custom types that the account lacks and a write-back is to create.
+    pub to_create: BTreeSet<ObjectType>,
     /// Types that were not named and that the account lacks, with the scopes
     /// that HubSpot asks for.
     absent: BTreeMap<String, Vec<String>>,
@@ -160,6 +162,9 @@ async fn discover(session: &Session<'_>, wanted: &Wanted, extracted: &mut Extrac
                 extracted.definitions.insert(job.object.clone(), definitions);
                 extracted.jobs.push(job.clone());
             }
+            Err(error) if is_absence(&error) && is_declared(session, &job.object) => {
+                extracted.to_create.insert(job.object.clone());
+            }
             Err(error) if !job.named && is_absence(&error) => {
                 extracted.miss(job.object.name(), &table_of(&job.object), &error);
             }
@@ -171,6 +176,15 @@ async fn discover(session: &Session<'_>, wanted: &Wanted, extracted: &mut Extrac
         }
     }
     extracted.jobs.sort_by(|a, b| a.object.cmp(&b.object));
+}
+
+/// Whether a write-back creates the type.
+fn is_declared(session: &Session<'_>, object: &ObjectType) -> bool {
+    let mut all =
+        session.project.pipelines.iter().flat_map(|pipeline| pipeline.write_back.values());
+    all.any(|write_back| {
+        write_back.create.is_some() && write_back.object_type().is_ok_and(|one| one == *object)
+    })
 }
 
 /// Stores the account's custom object types where they were asked for. Where

@@ -92,6 +92,7 @@ async fn stages(
         incomplete: &incomplete,
         jobs: &extracted.jobs,
         definitions: &extracted.definitions,
+        to_create: &extracted.to_create,
     };
     writing::write_back(session, &engine, pipeline, &stage, &options.write, results).await
 }

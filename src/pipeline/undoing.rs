@@ -43,6 +43,14 @@ pub async fn undo(
     let mut results = RunResults::begin(&new_run_id(), &first.pipeline, mode, before);
     let mut plans = Vec::new();
     for part in &parts {
+        if load::write_back_of(&part.write_back) != part.write_back {
+            let sentence = format!(
+                "`{}` was not taken back: associations, list members and events stay as they are",
+                part.write_back
+            );
+            results.problem(Outcome::Succeeded, sentence);
+            continue;
+        }
         let undoing = Undoing { session, run_id, part, options };
         match undoing.run(&mut results).await {
             Ok((plan, next)) => {

@@ -183,6 +183,12 @@ pub(super) fn jobs(
     for job in jobs.values_mut() {
         job.targets = targets(&job.config.associations, &every);
     }
+    for write_back in project.pipelines.iter().flat_map(|p| p.write_back.values()) {
+        let Ok(object) = write_back.object_type() else { continue };
+        if let Some(job) = jobs.get_mut(&object) {
+            add_targets(job, write_back.associated_types());
+        }
+    }
     jobs
 }
 
@@ -211,6 +217,16 @@ fn targets(selection: &AssociationSelection, every: &[ObjectType]) -> Vec<Associ
         AssociationSelection::Types(names) => {
             let types = names.iter().filter_map(|name| ObjectType::parse(name).ok());
             types.map(|to| AssociationTarget { to, named: true }).collect()
+        }
+    }
+}
+
+/// Associations that a write-back makes are read whatever the settings ask for.
+fn add_targets(job: &mut ObjectJob, types: impl Iterator<Item = ObjectType>) {
+    for to in types {
+        match job.targets.iter_mut().find(|target| target.to == to) {
+            Some(target) => target.named = true,
+            None => job.targets.push(AssociationTarget { to, named: true }),
         }
     }
 }

@@ -91,6 +91,10 @@ async fn gate(
     let lake = &session.lake;
     let failed = |reason: String| Ok(Some((Outcome::Failed, reason)));
     for table in tables_read(engine, model, object) {
+        if stage.to_create.contains(object) && table == crate::extract::mirror_table(object) {
+            // There is nothing to read of a type that is made only now.
+            continue;
+        }
         if let Some(reason) = stage.incomplete.get(&table.to_string()) {
             return failed(reason.clone());
         }
@@ -180,6 +184,7 @@ pub(super) async fn write_back(
         gates.push(gate(session, engine, stage, name, object).await?);
     }
     catch_up(session, pipeline).await?;
+    let mut hanging = Vec::new();
     for ((name, config, object), closed) in ordered.into_iter().zip(gates) {
         if session.stop.is_cancelled() {
             results.problem(Outcome::Interrupted, format!("Write-back `{name}` was not begun"));
@@ -190,25 +195,31 @@ pub(super) async fn write_back(
             results.problem(outcome, sentence);
             continue;
         }
-        let one =
-            WriteBack { session, engine, pipeline: &pipeline.name, name, config, object: &object };
-        match one.run(stage, options, results).await {
-            Ok((summary, next)) => {
-                summaries.push(summary);
-                if options.apply == Apply::Yes && next == Next::GoOn {
-                    one.tell_of_rejects(results).await;
-                }
-                if next == Next::Stop {
-                    break;
-                }
-            }
-            Err(error) => {
-                let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
-                results.problem(error.outcome(), sentence);
-                if is_spent(&error) {
-                    break;
-                }
-            }
+        let one = |part: Option<String>| WriteBack {
+            session,
+            engine,
+            pipeline: &pipeline.name,
+            name,
+            config,
+            object: object.clone(),
+            part,
+        };
+        hanging.extend(load::parts(name, config).into_iter().map(|part| one(Some(part))));
+        if config.writes_records()
+            && one(None).go(stage, options, results, &mut summaries).await == Next::Stop
+        {
+            return Ok(summaries);
+        }
+    }
+    // What hangs on records comes when all of them are there.
+    for part in hanging {
+        if session.stop.is_cancelled() {
+            let sentence = format!("Write-back `{}` was not begun", part.label());
+            results.problem(Outcome::Interrupted, sentence);
+            continue;
+        }
+        if part.go(stage, options, results, &mut summaries).await == Next::Stop {
+            break;
         }
     }
     Ok(summaries)
@@ -269,7 +280,11 @@ pub(super) async fn apply_plan(
             path: "object".to_owned(),
             problem: error.to_string(),
         })?;
-        let definitions = session.client.properties(&object, false).await?;
+        // A type that this very plan is to create has no properties to read.
+        let definitions = match plan.definitions.is_empty() || load::write_back_of(name) != name {
+            true => session.client.properties(&object, false).await?,
+            false => Vec::new(),
+        };
         let owed = session.finish_owed(&pipeline.name, name, &definitions, results).await?;
         if owed == Next::Stop {
             return Ok(Next::Stop);
@@ -295,7 +310,7 @@ async fn settings_of(
 ) -> Result<Option<WriteBackConfig>, PipelineError> {
     match &plan.undoes {
         Some(undone) => undoing::config_of(session, &pipeline.name, plan, undone).await,
-        None => Ok(pipeline.write_back.get(&plan.write_back).cloned()),
+        None => Ok(pipeline.write_back.get(load::write_back_of(&plan.write_back)).cloned()),
     }
 }
 
@@ -322,6 +337,8 @@ pub(super) struct Stage<'a> {
     pub jobs: &'a [ObjectJob],
     /// The properties of every object type.
     pub definitions: &'a BTreeMap<ObjectType, Vec<PropertyDefinition>>,
+    /// Object types that a write-back is to create.
+    pub to_create: &'a BTreeSet<ObjectType>,
 }
 
 impl Stage<'_> {
@@ -350,10 +367,41 @@ struct WriteBack<'a> {
     pipeline: &'a str,
     name: &'a str,
     config: &'a WriteBackConfig,
-    object: &'a ObjectType,
+    object: ObjectType,
+    /// The part that hangs on the records, where it is one.
+    part: Option<String>,
 }
 
 impl WriteBack<'_> {
+    /// The name that plans, ledger and results carry.
+    fn label(&self) -> &str {
+        self.part.as_deref().unwrap_or(self.name)
+    }
+
+    /// Runs it and notes how it went; whether those that follow can be tried.
+    async fn go(
+        &self,
+        stage: &Stage<'_>,
+        options: &WriteOptions,
+        results: &mut RunResults,
+        summaries: &mut Vec<PlanSummary>,
+    ) -> Next {
+        match self.run(stage, options, results).await {
+            Ok((summary, next)) => {
+                summaries.push(summary);
+                if options.apply == Apply::Yes && next == Next::GoOn {
+                    self.tell_of_rejects(results).await;
+                }
+                next
+            }
+            Err(error) => {
+                let sentence = format!("Write-back `{}` failed: {}", self.label(), causes(&error));
+                results.problem(error.outcome(), sentence);
+                if is_spent(&error) { Next::Stop } else { Next::GoOn }
+            }
+        }
+    }
+
     /// Tells people in HubSpot of rows refused since they were last told.
     async fn tell_of_rejects(&self, results: &mut RunResults) {
         let Some(on_reject) = &self.config.on_reject else { return };
@@ -362,7 +410,7 @@ impl WriteBack<'_> {
         let request = TaskRequest {
             run_id: &run_id,
             pipeline: self.pipeline,
-            write_back: self.name,
+            write_back: self.label(),
             config: &on_reject.task,
             index_lag: session.index_lag(),
             now: now(),
@@ -372,14 +420,17 @@ impl WriteBack<'_> {
             Ok(Told::NoOwner) => {
                 let sentence = format!(
                     "`on_reject` of write-back `{}`: no HubSpot owner has the address it names",
-                    self.name
+                    self.label()
                 );
                 results.problem(Outcome::Settings, sentence);
             }
             Ok(Told::Nothing | Told::Task { .. } | Told::Later) => {}
             Err(error) => {
-                let sentence =
-                    format!("No task tells of the rejects of `{}`: {}", self.name, causes(&error));
+                let sentence = format!(
+                    "No task tells of the rejects of `{}`: {}",
+                    self.label(),
+                    causes(&error)
+                );
                 results.problem(error.outcome(), sentence);
             }
         }
@@ -391,18 +442,19 @@ impl WriteBack<'_> {
         options: &WriteOptions,
         results: &mut RunResults,
     ) -> Result<(PlanSummary, Next), PipelineError> {
-        let definitions = stage.definitions_of(self.object);
+        let definitions = stage.definitions_of(&self.object);
         let owed = match options.apply {
-            Apply::Yes => {
+            // What hangs on records is not taken back by an undo.
+            Apply::Yes if self.part.is_none() => {
                 self.session.finish_owed(self.pipeline, self.name, definitions, results).await?
             }
-            Apply::Never | Apply::Dry => Next::GoOn,
+            _ => Next::GoOn,
         };
         if owed == Next::Stop {
             return Err(PipelineError::Interrupted);
         }
         let summary = self.plan(stage, options, results).await?;
-        let name = self.name.to_owned();
+        let name = self.label().to_owned();
         // Until something is sent, nothing is written: if applying fails, these
         // figures stand.
         let figures =
@@ -410,7 +462,7 @@ impl WriteBack<'_> {
         results.write_back.insert(name, figures);
         let refused: Vec<_> = summary.refusals().map(|verdict| verdict.sentence.clone()).collect();
         for sentence in &refused {
-            let sentence = format!("Write-back `{}` was stopped: {sentence}", self.name);
+            let sentence = format!("Write-back `{}` was stopped: {sentence}", self.label());
             results.problem(Outcome::GuardRefused, sentence);
         }
         if !refused.is_empty() || options.apply == Apply::Never {
@@ -435,7 +487,7 @@ impl WriteBack<'_> {
             pipeline: self.pipeline,
             write_back: self.name,
             config: self.config,
-            definitions: stage.definitions_of(self.object),
+            definitions: stage.definitions_of(&self.object),
             wanted: self.engine.read_model(self.name).await?,
             store: options.store,
             accepted: &options.accepted,
@@ -443,7 +495,11 @@ impl WriteBack<'_> {
             now: now(),
             stop: session.stop.clone(),
         };
-        Ok(load::plan(&session.lake, &session.client, request).await?)
+        let (lake, client) = (&session.lake, &session.client);
+        Ok(match &self.part {
+            None => load::plan(lake, client, request).await?,
+            Some(part) => load::plan_part(lake, client, part, request).await?,
+        })
     }
 }
 

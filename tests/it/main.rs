@@ -9,6 +9,7 @@ mod extract;
 mod faults;
 mod hanging;
 mod kills;
+mod links;
 mod load;
 mod main_job;
 mod models;

@@ -4,7 +4,7 @@
 mod archive;
 mod deliver;
 mod edits;
-mod settle;
+pub(crate) mod settle;
 mod taken;
 mod writer;
 
@@ -26,6 +26,7 @@ use super::config::WriteBackConfig;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard, GuardVerdict};
 use super::ledger::{self, Entry, Ledger, WrittenProperty};
+use super::links::{apply_part, create_schema, write_back_of};
 use super::outcome::{Counts, Outcome};
 use super::plan::{PlanCursors, PlanSummary, PlannedChange, rows};
 use super::rejects::{Refused, RejectBook};
@@ -109,6 +110,9 @@ pub async fn apply(
     request: ApplyRequest<'_>,
 ) -> Result<ApplyReport, LoadError> {
     let plan = request.plan;
+    if write_back_of(&plan.write_back) != plan.write_back {
+        return apply_part(lake, client, request).await;
+    }
     let verdicts = guards::evaluate(
         &request.config.guards,
         &plan.counts,
@@ -188,10 +192,16 @@ impl Applying<'_> {
         let request = &self.request;
         let plan = properties::plan(&request.plan.write_back, request.config, request.definitions)?
             .only(&request.plan.properties);
-        if request.dry_run || plan.is_empty() {
+        let is_new_type = !request.plan.definitions.is_empty();
+        if request.dry_run || (plan.is_empty() && !is_new_type) {
             return Ok(BTreeSet::new());
         }
         let (client, object) = (self.client, &self.target.object);
+        if is_new_type {
+            let created = create_schema(client, &request.plan.write_back, request.config).await?;
+            properties::add_columns(self.lake, object, request.config, &created).await?;
+            return Ok(created);
+        }
         properties::make_properties(self.lake, client, object, request.config, &plan).await
     }
 

@@ -17,6 +17,10 @@ pub(crate) enum Action {
     Update,
     Create,
     Archive,
+    /// Something is to hang on the record: an association, a membership, an event.
+    Link,
+    /// Something that hangs on the record is taken back.
+    Unlink,
     Defer,
     Reject,
 }
@@ -30,6 +34,8 @@ impl Action {
             Self::Update => "update",
             Self::Create => "create",
             Self::Archive => "archive",
+            Self::Link => "link",
+            Self::Unlink => "unlink",
             Self::Defer => "deferred",
             Self::Reject => "rejected",
         }

@@ -409,8 +409,8 @@ fn planned_outcome(action: Action) -> Outcome {
         Action::Unchanged => Outcome::Unchanged,
         Action::Keep => Outcome::Kept,
         Action::Update => Outcome::Updated,
-        Action::Create => Outcome::Created,
-        Action::Archive => Outcome::Archived,
+        Action::Create | Action::Link => Outcome::Created,
+        Action::Archive | Action::Unlink => Outcome::Archived,
         Action::Defer => Outcome::Deferred,
         Action::Reject => Outcome::Rejected,
     }

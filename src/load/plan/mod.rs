@@ -7,9 +7,9 @@
 //! hublake last set. Records that would be written are read first.
 
 mod again;
-mod decide;
+pub(crate) mod decide;
 mod deciding;
-mod held;
+pub(crate) mod held;
 mod images;
 mod last_set;
 mod listing;
@@ -17,10 +17,10 @@ mod matching;
 pub(crate) mod refresh;
 pub(crate) mod rows;
 mod sheet;
-mod spill;
+pub(crate) mod spill;
 mod summary;
 mod undo;
-mod wanted;
+pub(crate) mod wanted;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use super::config::{Mode, OnAbsent, WriteBackConfig};
 use super::creating::Creating;
 use super::error::{LoadError, While};
 use super::guards::{self, Guard};
+use super::links::planned_schema;
 use super::outcome::Counts;
 use super::properties;
 use super::rejects::{Refused, RejectBook};
@@ -58,8 +59,8 @@ pub(crate) use again::again;
 pub use listing::{check_condition, plan_lines};
 pub(crate) use rows::PlanCursors;
 pub use rows::{PlannedChange, PlannedRow};
-use summary::Samples;
-pub use summary::{PlanSummary, planned_rows};
+pub(crate) use summary::Samples;
+pub use summary::{PlanSummary, PlannedDefinition, planned_rows};
 pub use undo::{
     Finish, FinishRequest, UndoPart, UndoRequest, finished, plan_finish, plan_undo, undo_parts,
 };
@@ -161,6 +162,13 @@ struct Planner<'a> {
     reads: u64,
     samples: Samples,
     stop: CancellationToken,
+    definitions: Vec<PlannedDefinition>,
+}
+
+/// The object type to create first: one that the settings declare and of which
+/// the account has no property, as every type has some.
+fn new_type(request: &PlanRequest<'_>) -> Option<PlannedDefinition> {
+    planned_schema(request.config).filter(|_| request.definitions.is_empty())
 }
 
 /// Rows left to decide, parted by record.
@@ -179,7 +187,14 @@ impl<'a> Planner<'a> {
         request: &PlanRequest<'_>,
     ) -> Result<Self, LoadError> {
         let object = &target.object;
-        let mirror = mirror::open(lake, object).await?;
+        let new_type = new_type(request);
+        let mirror = match new_type {
+            None => mirror::open(lake, object).await?,
+            Some(_) => {
+                let columns = properties::declared_columns(request.config);
+                Some(mirror::open_empty(lake, object, &columns).await?)
+            }
+        };
         let mirror = mirror.ok_or_else(|| LoadError::NoMirror { object: object.to_string() })?;
         let book = RejectBook::open(
             lake,
@@ -221,6 +236,7 @@ impl<'a> Planner<'a> {
             reads: 0,
             samples: Samples::default(),
             stop: request.stop.clone(),
+            definitions: new_type.into_iter().collect(),
             target,
         })
     }
@@ -386,6 +402,8 @@ impl<'a> Planner<'a> {
             counts: self.counts,
             written_before: self.written_before,
             read_calls: self.reads,
+            batch: 100,
+            definitions: self.definitions,
             properties,
             guards,
             stored,

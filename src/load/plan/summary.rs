@@ -35,8 +35,14 @@ pub struct PlanSummary {
     pub written_before: u64,
     /// Calls made to read the touched records.
     pub read_calls: u64,
+    /// Most rows of one write call.
+    #[serde(default = "hundred")]
+    pub batch: u64,
     /// Properties and options to create first.
     pub properties: PropertyPlan,
+    /// Object types, labels and lists to create first.
+    #[serde(default)]
+    pub definitions: Vec<PlannedDefinition>,
     /// What each configured guard says.
     pub guards: Vec<GuardVerdict>,
     /// Whether its rows are in `system.plans`, ready for [`crate::load::apply()`].
@@ -48,10 +54,25 @@ pub struct PlanSummary {
     pub undoes: Option<String>,
 }
 
+/// Something of the account's own making to create before any row needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDefinition {
+    /// `object type`, `label` or `list`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What a person sees.
+    pub label: String,
+}
+
+pub(super) fn hundred() -> u64 {
+    100
+}
+
 impl PlanSummary {
     /// Whether there is anything to send.
     pub fn sends(&self) -> bool {
-        self.sends_rows() || !self.properties.is_empty()
+        self.sends_rows() || !self.properties.is_empty() || !self.definitions.is_empty()
     }
 
     /// Whether there are rows to send.
@@ -62,11 +83,8 @@ impl PlanSummary {
     /// The calls that the writes take when nothing has to be repeated. A stage
     /// that moves back takes a second one.
     pub fn write_calls(&self) -> u64 {
-        let counts = &self.counts;
-        [counts.created, counts.updated, counts.archived]
-            .map(|rows| rows.div_ceil(100))
-            .iter()
-            .sum()
+        let rows = [self.counts.created, self.counts.updated, self.counts.archived];
+        rows.into_iter().map(|rows| rows.div_ceil(self.batch.max(1))).sum()
     }
 
     /// The guards that stop this plan.

@@ -5,6 +5,7 @@
 //! alone is in the plan with its reason.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,10 @@ fn plain_config<'a>(
         match_by: MatchConfig { key: MatchKey::RecordId, column: "record_id".to_owned() },
         mode: Mode::Update,
         properties: properties.map(|name| (name.to_owned(), overwrite())).collect(),
+        associate: BTreeMap::new(),
+        list: None,
+        event: None,
+        create: None,
         partial: false,
         nulls: Nulls::Skip,
         on_absent: OnAbsent::Keep,
@@ -169,7 +174,9 @@ impl Undo<'_> {
                 Action::Keep => Outcome::Kept,
                 Action::Defer => Outcome::Deferred,
                 Action::Reject => Outcome::Rejected,
-                Action::Unchanged | Action::Create => Outcome::Unchanged,
+                Action::Unchanged | Action::Create | Action::Link | Action::Unlink => {
+                    Outcome::Unchanged
+                }
             });
             if row.action != Action::Unchanged {
                 rows.push(&row)?;

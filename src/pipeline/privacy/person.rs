@@ -390,7 +390,10 @@ impl Person {
             }
         }
         match name.schema() {
-            "system" => mark(self.keyed(batch)),
+            "system" => {
+                mark(self.keyed(batch));
+                mark(self.linked(batch));
+            }
             "" => {
                 for (column, property) in &self.unique_columns {
                     mark(self.holding(batch, column, property));
@@ -470,12 +473,34 @@ impl Person {
     }
 
     fn of_type(&self, batch: &RecordBatch, column: &str) -> Vec<bool> {
+        // What hangs on a record names its type before a dot: `contacts.companies`.
         let is_ours = |text: &Option<String>| {
-            let text = text.as_deref();
+            let text = text.as_deref().map(|text| text.split_once('.').map_or(text, |(of, _)| of));
             text == Some(self.object.name()) || text == Some(self.object.type_id())
         };
         texts(batch, column)
             .map_or(vec![false; batch.num_rows()], |names| names.iter().map(is_ours).collect())
+    }
+
+    /// Rows of plans, ledger and rejects in which the person is the other end of
+    /// an association: `companies.contacts`, with `9/7` or `7:Label`.
+    fn linked(&self, batch: &RecordBatch) -> Vec<bool> {
+        let none = || vec![None; batch.num_rows()];
+        let column = |name: &str| texts(batch, name).unwrap_or_else(none);
+        let (objects, keys, properties) =
+            (column("object"), column("match_key"), column("property"));
+        let is_known = |id: Option<&str>| {
+            id.and_then(|id| id.parse().ok()).is_some_and(|id: i64| self.ids.contains(&id))
+        };
+        let is_linked = |row: usize| {
+            let other = objects[row].as_deref().and_then(|object| Some(object.split_once('.')?.1));
+            let key = keys[row].as_deref().and_then(|key| Some(key.rsplit_once('/')?.1));
+            let property = properties[row]
+                .as_deref()
+                .map(|name| name.split_once(':').map_or(name, |(id, _)| id));
+            other == Some(self.object.name()) && (is_known(key) || is_known(property))
+        };
+        (0..batch.num_rows()).map(is_linked).collect()
     }
 
     /// Whether a text holds one of the addresses, or says in JSON that it is
@@ -601,6 +626,17 @@ mod tests {
 
     fn texts(texts: &[&str]) -> ArrayRef {
         Arc::new(StringArray::from(texts.to_vec()))
+    }
+
+    #[test]
+    fn what_hangs_on_a_person_goes_from_either_end() {
+        let objects = texts(&["contacts.companies", "companies.contacts", "companies.contacts"]);
+        let columns = [("object", objects.clone()), ("record_id", ids(&[7, 7, 8]))];
+        assert_eq!(marked(&TableName::system("written"), columns), [true, false, false]);
+        let columns = [("object", objects.clone()), ("match_key", texts(&["8/7", "8/7", "7/8"]))];
+        assert_eq!(marked(&TableName::system("writes"), columns), [false, true, false]);
+        let columns = [("object", objects), ("property", texts(&["7:x", "7:Owner", "8"]))];
+        assert_eq!(marked(&TableName::system("written"), columns), [false, true, false]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) fn check(sections: &Sections) -> Vec<Problem> {
     }
     problems.extend(models_configured_twice(sections));
     problems.extend(properties_owned_twice(sections));
+    problems.extend(links_owned_twice(sections));
     problems
 }
 
@@ -244,6 +245,26 @@ fn properties_owned_twice(sections: &Sections) -> Vec<Problem> {
                     );
                     let section = ["write_back", model, "properties", property];
                     problems.push(below(file, &section, "", reason));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// One label between two types and one list belong to one write-back,
+/// in whatever pipeline: two would take each other's work for a person's.
+fn links_owned_twice(sections: &Sections) -> Vec<Problem> {
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (pipeline, file) in &sections.pipelines {
+        for (model, write_back) in &pipeline.write_back {
+            for (path, thing) in write_back.links() {
+                let this = format!("`{model}` of pipeline `{}`", pipeline.name);
+                if let Some(owner) = owners.insert(thing, this) {
+                    let reason =
+                        format!("The write-back {owner} does this already, and it has one owner");
+                    problems.push(below(file, &["write_back", model], &path, reason));
                 }
             }
         }
