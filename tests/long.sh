@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for feature in mysql clickhouse flight adbc duckdb; do
+for feature in mysql clickhouse flight duckdb; do
   echo "== $feature"
   cargo check --locked --features "$feature"
 done
-cargo test --locked --features postgres,mysql,sqlite,duckdb,clickhouse,flight,adbc --lib source
+cargo test --locked --features postgres,mysql,sqlite,duckdb,clickhouse,flight --lib source

@@ -7,9 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::copy::CopyConfig;
-use super::database::{
-    AdbcSource, ClickHouseSource, Database, FileDatabase, FlightSqlSource, ServerSource,
-};
+use super::database::{ClickHouseSource, Database, FileDatabase, FlightSqlSource, ServerSource};
 use crate::lake::OptionValue;
 
 /// One entry of `sources:`; its key there is the name after `usage.` in SQL.
@@ -36,8 +34,6 @@ pub struct SourceConfig {
     pub clickhouse: Option<ClickHouseSource>,
     /// A query answered by a server that speaks Arrow Flight SQL.
     pub flight_sql: Option<FlightSqlSource>,
-    /// A table or view reached by an ADBC driver, such as Snowflake's or BigQuery's.
-    pub adbc: Option<AdbcSource>,
     /// Columns that are folders (`day=2026-01-31/`), outermost first: a name for
     /// text, or `{ name: type }`.
     pub partition_by: Vec<PartitionColumn>,
@@ -85,7 +81,6 @@ impl Default for SourceConfig {
             duckdb: None,
             clickhouse: None,
             flight_sql: None,
-            adbc: None,
             partition_by: Vec::new(),
             types: BTreeMap::new(),
             has_header: true,
@@ -245,7 +240,6 @@ impl SourceConfig {
             self.duckdb.as_ref().map(|source| Place::Database(Database::DuckDb(source))),
             self.clickhouse.as_ref().map(|source| Place::Database(Database::ClickHouse(source))),
             self.flight_sql.as_ref().map(|source| Place::Database(Database::FlightSql(source))),
-            self.adbc.as_ref().map(|source| Place::Database(Database::Adbc(source))),
         ]
         .into_iter()
         .flatten();
@@ -257,8 +251,8 @@ impl SourceConfig {
     pub fn validate(&self) -> Vec<InvalidSource> {
         let Some(place) = self.place() else {
             let problem = "A source has exactly one of `parquet`, `csv`, `ndjson`, `delta`, \
-                           `postgres`, `mysql`, `sqlite`, `duckdb`, `clickhouse`, `flight_sql` and \
-                           `adbc`";
+                           `postgres`, `mysql`, `sqlite`, `duckdb`, `clickhouse` and \
+                           `flight_sql`";
             return vec![invalid("", problem)];
         };
         let mut problems = match place {

@@ -32,9 +32,7 @@ use broken::Without;
 pub use config::{ColumnType, InvalidSource, OnBadFile, PartitionColumn, SourceConfig};
 use config::{Format, Place};
 pub use copy::{CopyConfig, CopyReport, FullCompare, Overlap, copy_source};
-pub use database::{
-    AdbcOption, AdbcSource, ClickHouseSource, FileDatabase, FlightSqlSource, ServerSource, Tls,
-};
+pub use database::{ClickHouseSource, FileDatabase, FlightSqlSource, ServerSource, Tls};
 pub use error::SourceError;
 use files::Files;
 pub use period::Period;

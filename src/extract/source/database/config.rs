@@ -1,6 +1,5 @@
 //! The settings of a database that is read as a table.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -107,33 +106,6 @@ pub struct FlightSqlSource {
     pub token: Option<SecretRef>,
 }
 
-/// A table or view behind an ADBC driver.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdbcSource {
-    /// The driver's shared library, `libadbc_driver_snowflake.so`: a path, or a name
-    /// that the system's loader finds.
-    pub driver: PathBuf,
-    /// The driver's initialisation function, where it is not the usual one.
-    #[serde(default)]
-    pub entrypoint: Option<String>,
-    /// The table or view.
-    pub table: String,
-    /// The driver's own options, such as `adbc.snowflake.sql.account`.
-    #[serde(default)]
-    pub options: BTreeMap<String, AdbcOption>,
-}
-
-/// A value of a driver's option. Secrets come by reference only.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum AdbcOption {
-    /// Where the value is kept.
-    Kept(SecretRef),
-    /// The value itself.
-    Text(String),
-}
-
 /// A database and what is read of it.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Database<'a> {
@@ -143,7 +115,6 @@ pub(in super::super) enum Database<'a> {
     DuckDb(&'a FileDatabase),
     ClickHouse(&'a ClickHouseSource),
     FlightSql(&'a FlightSqlSource),
-    Adbc(&'a AdbcSource),
 }
 
 impl Database<'_> {
@@ -156,7 +127,6 @@ impl Database<'_> {
             Self::DuckDb(_) => "DuckDB",
             Self::ClickHouse(_) => "ClickHouse",
             Self::FlightSql(_) => "Flight SQL",
-            Self::Adbc(_) => "ADBC",
         }
     }
 
@@ -169,7 +139,6 @@ impl Database<'_> {
             Self::DuckDb(_) => "duckdb",
             Self::ClickHouse(_) => "clickhouse",
             Self::FlightSql(_) => "flight_sql",
-            Self::Adbc(_) => "adbc",
         }
     }
 
@@ -182,7 +151,6 @@ impl Database<'_> {
             Self::DuckDb(_) => ("duckdb", cfg!(feature = "duckdb")),
             Self::ClickHouse(_) => ("clickhouse", cfg!(feature = "clickhouse")),
             Self::FlightSql(_) => ("flight", cfg!(feature = "flight")),
-            Self::Adbc(_) => ("adbc", cfg!(feature = "adbc")),
         }
     }
 
@@ -195,7 +163,6 @@ impl Database<'_> {
             }
             Self::ClickHouse(source) => format!("{}, table {}", source.url, source.table),
             Self::FlightSql(source) => source.url.clone(),
-            Self::Adbc(source) => format!("{}, table {}", source.driver.display(), source.table),
         }
     }
 
@@ -219,7 +186,6 @@ impl Database<'_> {
             Self::Postgres(source) | Self::MySql(source) => (Some(&source.table), None),
             Self::Sqlite(source) | Self::DuckDb(source) => (Some(&source.table), None),
             Self::ClickHouse(source) => (Some(&source.table), None),
-            Self::Adbc(source) => (Some(&source.table), None),
             Self::FlightSql(source) => (None, Some(&source.query)),
         };
         if table.is_some_and(|table| table.trim().is_empty()) {
@@ -237,16 +203,6 @@ impl Database<'_> {
         {
             say(".url", problem);
         }
-        if let Self::Adbc(source) = self {
-            for (name, option) in &source.options {
-                if matches!(option, AdbcOption::Text(_)) && names_a_secret(name) {
-                    say(
-                        &format!(".options.{name}"),
-                        "This is a secret: give it as `{ env: NAME }` or `{ file: PATH }`".into(),
-                    );
-                }
-            }
-        }
         problems
     }
 }
@@ -262,10 +218,4 @@ fn plain_url(url: &str) -> Result<(), String> {
         ),
         Some(_) => Ok(()),
     }
-}
-
-fn names_a_secret(option: &str) -> bool {
-    let option = option.to_ascii_lowercase();
-    let words = ["password", "secret", "token", "private_key", "credential"];
-    option == "uri" || words.iter().any(|word| option.contains(word))
 }

@@ -5,8 +5,6 @@
 //! read-only and statements end in time, as far as the protocol knows of such
 //! things. What goes wrong is told without the connection's secrets.
 
-#[cfg(feature = "adbc")]
-mod adbc;
 #[cfg(feature = "clickhouse")]
 mod clickhouse;
 mod config;
@@ -33,9 +31,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 
 pub(super) use config::Database;
-pub use config::{
-    AdbcOption, AdbcSource, ClickHouseSource, FileDatabase, FlightSqlSource, ServerSource, Tls,
-};
+pub use config::{ClickHouseSource, FileDatabase, FlightSqlSource, ServerSource, Tls};
 use table::DatabaseTable;
 
 use super::SourceError;
@@ -93,8 +89,6 @@ pub(super) async fn open(
         Database::ClickHouse(source) => clickhouse::open(source, project_dir).await,
         #[cfg(feature = "flight")]
         Database::FlightSql(source) => flight_sql::open(source, project_dir).await,
-        #[cfg(feature = "adbc")]
-        Database::Adbc(source) => adbc::open(source, project_dir).await,
         #[allow(unreachable_patterns, reason = "reached where a feature is off")]
         _ => {
             let _ = project_dir;
@@ -120,8 +114,7 @@ pub(super) async fn open(
     feature = "mysql",
     feature = "sqlite",
     feature = "duckdb",
-    feature = "clickhouse",
-    feature = "adbc"
+    feature = "clickhouse"
 ))]
 fn reference(table: &str) -> datafusion::common::TableReference {
     datafusion::common::TableReference::parse_str_normalized(table, true)
