@@ -67,8 +67,8 @@ fn joined(first: &str, second: &str, has_ledger: bool) -> String {
          a.changes as changes_a, a.outcome as outcome_a, b.action as action_b, \
          b.changes as changes_b, b.outcome as outcome_b \
          from ({a}) a full outer join ({b}) b on a.write_back = b.write_back and a.key = b.key \
-         where a.action is distinct from b.action or a.changes is distinct from b.changes \
-         or a.outcome is distinct from b.outcome order by 1, 2"
+         where (a.action is distinct from b.action) or (a.changes is distinct from b.changes) \
+         or (a.outcome is distinct from b.outcome) order by 1, 2"
     )
 }
 

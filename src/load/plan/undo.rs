@@ -40,6 +40,10 @@ pub use super::images::{UndoPart, undo_parts};
 
 const DOING: &str = "planning an undo";
 
+/// How long after its plan a request that was cut off may still be carried out:
+/// longer than any call is waited for.
+const ARRIVAL_MICROS: i64 = 5 * 60 * 1_000_000;
+
 /// What to take back.
 pub struct UndoRequest<'a> {
     /// The run that the plan belongs to.
@@ -379,6 +383,9 @@ pub async fn plan_finish(
     let mut refresher = Refresher::new(client, &target, mirror, request.now, request.stop);
     let fresh = refresher.read(restoring::records(&owed).into_iter().collect()).await?;
     let reads = refresher.finish().await?;
+    // What a cut left on its way may still arrive: until it cannot, a value that
+    // is there yet is looked at again.
+    let may_arrive = |owed: &Owed| request.now.saturating_sub(owed.since) < ARRIVAL_MICROS;
     let is_empty = |owed: &Owed| {
         let property = target.properties.iter().find(|property| property.name == owed.property);
         match (fresh.records.get(&owed.record_id), property) {
@@ -387,6 +394,13 @@ pub async fn plan_finish(
         }
     };
     let (open, settled): (Vec<Owed>, Vec<Owed>) = owed.into_iter().partition(is_empty);
+    let is_paid = |owed: &Owed| {
+        let record = fresh.records.get(&owed.record_id);
+        let held = record.and_then(|record| record.properties.get(&owed.property)?.as_deref());
+        held == Some(owed.value.as_str())
+    };
+    let settled: Vec<Owed> =
+        settled.into_iter().filter(|owed| is_paid(owed) || !may_arrive(owed)).collect();
     restoring::close(lake, pipeline, write_back, &settled).await?;
     if open.is_empty() {
         return Ok(None);
