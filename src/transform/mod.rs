@@ -45,7 +45,7 @@ pub use config::{
 };
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
-pub use error::{RingStep, TransformError};
+pub use error::{RingStep, SqlSpot, TransformError};
 pub use models::{Model, ModelDefinition, Models, UnknownModel};
 pub(crate) use nearest::nearest;
 pub use query::SqlPlace;
