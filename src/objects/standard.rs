@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn no_type_in_the_list_is_unknown() {
-        let types = SECTIONS.values().flat_map(BTreeMap::values);
-        let unknown = types.filter(|of_type| matches!(of_type, PropertyType::Other(_))).next();
+        let mut types = SECTIONS.values().flat_map(BTreeMap::values);
+        let unknown = types.find(|of_type| matches!(of_type, PropertyType::Other(_)));
         assert_eq!(unknown, None);
     }
 }

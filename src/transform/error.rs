@@ -38,15 +38,13 @@ pub enum TransformError {
     #[error(
         "{}Column `{column}` of model `{model}` has type `{data_type}`, which other engines cannot \
          read: {advice}",
-        place_text(origin, *place)
+        at.prefix()
     )]
     ColumnType {
         /// The model.
         model: String,
-        /// Its file, relative to the project.
-        origin: PathBuf,
         /// Where the column is selected.
-        place: Option<SqlPlace>,
+        at: Box<SqlSpot>,
         /// The column.
         column: String,
         /// Its type.
@@ -57,15 +55,13 @@ pub enum TransformError {
     /// A column of a model has no usable name.
     #[error(
         "{}Column {position} of model `{model}` is called `{column}`: {advice}",
-        place_text(origin, *place)
+        at.prefix()
     )]
     ColumnName {
         /// The model.
         model: String,
-        /// Its file, relative to the project.
-        origin: PathBuf,
         /// Where the column is selected.
-        place: Option<SqlPlace>,
+        at: Box<SqlSpot>,
         /// The column's position, from one.
         position: usize,
         /// The name the engine gave it.
@@ -194,6 +190,21 @@ pub enum TransformError {
     },
 }
 
+/// A place in a file of SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlSpot {
+    /// The file, relative to the project.
+    pub file: PathBuf,
+    /// Where in it, if that is known.
+    pub place: Option<SqlPlace>,
+}
+
+impl SqlSpot {
+    fn prefix(&self) -> String {
+        place_text(&self.file, self.place)
+    }
+}
+
 /// One model of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingStep {
@@ -277,9 +288,8 @@ impl TransformError {
     /// The file of SQL that the mistake is in, where it is in one, and the place.
     pub fn place(&self) -> Option<(&Path, Option<SqlPlace>)> {
         match self {
-            Self::Sql { origin, place, .. }
-            | Self::ColumnType { origin, place, .. }
-            | Self::ColumnName { origin, place, .. } => Some((origin, *place)),
+            Self::Sql { origin, place, .. } => Some((origin, *place)),
+            Self::ColumnType { at, .. } | Self::ColumnName { at, .. } => Some((&at.file, at.place)),
             Self::Cycle { ring } => ring.first().map(|step| (step.file.as_path(), step.place)),
             _ => None,
         }
@@ -293,9 +303,9 @@ impl TransformError {
                 Some(cause) => format!("{problem}: {}", cause.strip_backtrace()),
                 None => problem.clone(),
             },
-            Self::ColumnType { origin, place, .. } | Self::ColumnName { origin, place, .. } => {
+            Self::ColumnType { at, .. } | Self::ColumnName { at, .. } => {
                 let text = self.to_string();
-                text.strip_prefix(&place_text(origin, *place)).map_or(text.clone(), str::to_owned)
+                text.strip_prefix(&at.prefix()).map_or(text.clone(), str::to_owned)
             }
             other => other.to_string(),
         }

@@ -50,7 +50,7 @@ pub use config::{
 };
 pub use data_tests::{TestOutcome, TestReport};
 pub use engine::Engine;
-pub use error::{RingStep, TransformError};
+pub use error::{RingStep, SqlSpot, TransformError};
 pub use identity::IdentityConfig;
 pub use lineage::{changes_of, rebuild_due};
 use models::base_table;

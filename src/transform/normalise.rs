@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 
+use super::error::SqlSpot;
 use super::{Model, TransformError};
 
 /// The widest decimal every engine reads.
@@ -36,14 +37,19 @@ fn check_names(model: &Model, schema: &DFSchema) -> Result<(), TransformError> {
         };
         return Err(TransformError::ColumnName {
             model: model.name().to_owned(),
-            origin: model.file().to_owned(),
-            place: model.query.place_of_output(index, name),
+            at: spot(model, index, name),
             position: index + 1,
             column: name.clone(),
             advice,
         });
     }
     Ok(())
+}
+
+/// Where a model selects a column.
+pub(super) fn spot(model: &Model, index: usize, name: &str) -> Box<SqlSpot> {
+    let place = model.query.place_of_output(index, name);
+    Box::new(SqlSpot { file: model.file().to_owned(), place })
 }
 
 /// Expressions without a name are called after their text, which parameters
@@ -62,8 +68,7 @@ fn projection(model: &Model, schema: &DFSchema) -> Result<Vec<Expr>, TransformEr
             let wanted =
                 lake_type(field.data_type()).map_err(|advice| TransformError::ColumnType {
                     model: model.name().to_owned(),
-                    origin: model.file().to_owned(),
-                    place: model.query.place_of_output(index, field.name()),
+                    at: spot(model, index, field.name()),
                     column: field.name().clone(),
                     data_type: field.data_type().to_string(),
                     advice: advice.replace("COLUMN", field.name()),

@@ -10,6 +10,7 @@ use futures::TryStreamExt;
 use super::super::TransformError;
 use super::super::catalog::Catalog;
 use super::super::models::Model;
+use super::super::normalise::spot;
 use super::graph::Graph;
 
 /// The columns that every such model has.
@@ -39,8 +40,7 @@ pub(crate) fn check(model: &Model, schema: &Schema) -> Result<(), TransformError
     match wrong {
         Some((index, field)) => Err(TransformError::ColumnType {
             model: model.name().to_owned(),
-            origin: model.file().to_owned(),
-            place: model.query.place_of_output(index, field.name()),
+            at: spot(model, index, field.name()),
             column: field.name().clone(),
             data_type: field.data_type().to_string(),
             advice: format!(
