@@ -295,16 +295,15 @@ impl WriteBackConfig {
                 }
             }
         }
-        match (self.mode, &self.match_by.key) {
-            (Mode::Upsert | Mode::Create, MatchKey::RecordId) => say(
+        if self.mode.creates() && self.match_by.key == MatchKey::RecordId {
+            say(
                 "mode",
                 format!(
                     "`{}` needs email or a unique property under `match`: only a unique key makes a \
                      create safe to repeat",
                     self.mode.name()
                 ),
-            ),
-            _ => {}
+            );
         }
         match (self.mode, self.properties.is_empty()) {
             (Mode::Archive, false) => {
