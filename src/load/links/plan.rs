@@ -83,7 +83,8 @@ pub async fn plan_part(
 }
 
 /// What the write-back's guards say to a part: `max_changed` counts every
-/// thing made or taken back, `max_creates` is about records and says nothing.
+/// thing made or taken back, `min_rows` only the model's rows; `max_creates` and
+/// `max_archives` are about records and say nothing.
 pub(crate) fn verdicts(
     part: &Part,
     guards: &GuardsConfig,
@@ -94,10 +95,16 @@ pub(crate) fn verdicts(
     let is_event = matches!(part.kind, Kind::Event(_));
     let guards = GuardsConfig {
         max_creates: None,
+        max_archives: None,
         max_changed: guards.max_changed.filter(|_| !is_event),
         ..guards.clone()
     };
-    let counts = Counts { updated: counts.created + counts.updated + counts.archived, ..*counts };
+    let counts = Counts {
+        wanted: counts.wanted - counts.archived,
+        updated: counts.created + counts.updated + counts.archived,
+        archived: 0,
+        ..*counts
+    };
     let (_, several) = part.noun();
     let named = |verdict: GuardVerdict| match verdict.guard {
         Guard::MaxChanged => {
