@@ -11,7 +11,12 @@ pub(super) async fn run(args: &ApplyArgs, common: &Common) -> Result<Outcome, Fa
     let accepted = guards::parse(&args.accept_guard)?;
     let session = Session::open(&project, stop::on_interrupt()).await?;
     let stored = pipeline::stored_plans(&session.lake).await?;
-    let found = stored.iter().find(|plans| args.plan.as_ref().is_none_or(|id| plans.run_id == *id));
+    let is_meant = |plans: &&pipeline::StoredPlans| match &args.plan {
+        Some(id) => plans.run_id == *id,
+        // Looking at an undo asks for none: it is carried out by name.
+        None => plans.plans.iter().all(|plan| plan.undoes.is_none()),
+    };
+    let found = stored.iter().find(is_meant);
     let Some(plans) = found else { return Err(no_plan(args.plan.as_deref())) };
     let options = WriteOptions { store: Store::Always, apply: Apply::Yes, accepted };
     let results = pipeline::apply_stored(&session, plans, &options).await?;

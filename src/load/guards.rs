@@ -87,10 +87,12 @@ impl FromStr for Guard {
 /// Asks every configured guard. `written_before` is the number of records this
 /// write-back has written in earlier runs: with none, `max_changed` cannot
 /// tell a normal run from a runaway one and asks for an explicit acceptance.
-/// Archiving is off unless `max_archives` allows some.
+/// `model_rows` are the model's own: records whose row has left it are wanted
+/// too, and must not pass for rows. Archiving is off unless `max_archives` allows some.
 pub(crate) fn evaluate(
     guards: &GuardsConfig,
     counts: &Counts,
+    model_rows: u64,
     written_before: u64,
     accepted: &BTreeSet<Guard>,
 ) -> Vec<GuardVerdict> {
@@ -135,7 +137,7 @@ pub(crate) fn evaluate(
         ));
     }
     if let Some(limit) = guards.min_rows {
-        let found = counts.wanted;
+        let found = model_rows;
         let sentence = format!("The model has {found} rows, at least {limit} are expected");
         verdicts.push(verdict(Guard::MinRows, found >= limit, found, limit.to_string(), sentence));
     }
@@ -168,7 +170,7 @@ mod tests {
 
     fn refused(yaml: &str, counts: Counts, written_before: u64, accepted: &[Guard]) -> Vec<Guard> {
         let accepted = accepted.iter().copied().collect();
-        let verdicts = evaluate(&guards(yaml), &counts, written_before, &accepted);
+        let verdicts = evaluate(&guards(yaml), &counts, counts.wanted, written_before, &accepted);
         verdicts.into_iter().filter(GuardVerdict::refuses).map(|verdict| verdict.guard).collect()
     }
 

@@ -66,6 +66,12 @@ pub(crate) struct WrittenProperty {
     /// What HubSpot answered; absent where it did not say, empty for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) returned: Option<String>,
+    /// What HubSpot held before was hublake's own value, or nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held_ours: bool,
+    /// What was sent is somebody else's value, given back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) theirs: bool,
 }
 
 /// What every entry of one apply shares.

@@ -114,6 +114,8 @@ fn values(entry: ledger::Kept) -> Vec<Entry> {
         _ => return Vec::new(),
     };
     let Some(record_id) = entry.record_id else { return Vec::new() };
+    // What an undo gave back stays its owner's: what hublake set last is what it was before.
+    let is_ours = |(_, written): &(String, ledger::WrittenProperty)| !written.theirs;
     let value = |(property, written): (String, ledger::WrittenProperty)| {
         let value = written.new?;
         Some(Entry {
@@ -129,7 +131,7 @@ fn values(entry: ledger::Kept) -> Vec<Entry> {
             run_id: entry.run_id.clone(),
         })
     };
-    entry.properties.into_iter().filter_map(value).collect()
+    entry.properties.into_iter().filter(is_ours).filter_map(value).collect()
 }
 
 /// Takes over the intents of an apply that was cut off: what its plan was to
@@ -206,7 +208,8 @@ fn intents(batch: &RecordBatch, row: usize, planned_at: i64) -> Result<Vec<Entry
     let planned = rows::decode_row(batch, row)?;
     let Some(record_id) = planned.record_id else { return Ok(Vec::new()) };
     let text = |column| rows::text(batch, column, row).unwrap_or_default().to_owned();
-    let writes = planned.changes.into_iter().filter(|(_, change)| change.is_write());
+    let writes =
+        planned.changes.into_iter().filter(|(_, change)| change.is_write() && !change.theirs);
     let entry = |(property, change): (String, rows::PlannedChange)| Entry {
         object: text("object"),
         record_id,

@@ -162,6 +162,25 @@ async fn what_was_left_alone_is_in_the_plan_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_persons_value_that_was_given_back_is_theirs_again() {
+    let mut world = World::new(USAGE).await;
+    world.config.on_absent = load::OnAbsent::Clear;
+    world.config.guards.min_rows = Some(1);
+    world.config.properties.get_mut("jobtitle").expect("declared").policy = Some(Policy::Overwrite);
+    let leads = world.leads().await;
+    leads[..2].iter().for_each(|id| world.edit(*id, "jobtitle", "CEO"));
+    world.extract().await;
+    let titled = |id: &u64| Row { title: Some("Chief".into()), ..row(id, 1.0) };
+    let rows: Vec<Row> = leads[..2].iter().map(titled).collect();
+    world.run("r1", &rows).await;
+    assert_eq!(world.value(leads[0], "jobtitle").as_deref(), Some("Chief"));
+    undo(&world, "u1", "r1", false).await;
+    assert_eq!(world.value(leads[0], "jobtitle").as_deref(), Some("CEO"));
+    world.run("r2", &[row(leads[1], 1.0)]).await;
+    assert_eq!(world.value(leads[0], "jobtitle").as_deref(), Some("CEO"), "not ours to clear");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_run_after_an_undo_does_not_take_it_for_a_persons_edit() {
     let mut world = World::new(USAGE).await;
     let yields = world.config.properties.get_mut("usage_score").expect("declared");

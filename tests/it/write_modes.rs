@@ -153,6 +153,15 @@ async fn a_row_that_leaves_the_model_takes_our_values_along_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_that_left_do_not_pass_for_rows_of_the_model() {
+    let (world, _) = clearing().await;
+    let plan = world.plan("r1", &[]).await;
+    assert_eq!(plan.counts.updated, 3, "{:?}", plan.counts);
+    let refused: Vec<Guard> = plan.refusals().map(|verdict| verdict.guard).collect();
+    assert_eq!(refused, [Guard::MinRows]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_met_by_another_address_has_not_left() {
     let mut world = World::new(SIGN_UPS).await;
     world.config.on_absent = load::OnAbsent::Clear;
@@ -338,6 +347,22 @@ async fn declared_properties_are_made_and_looked_over_on_their_own() {
     let cells: Vec<&str> = line.expect("a line").split(',').collect();
     let filled: f64 = cells[4].parse().expect("a share");
     assert!((90.0..=100.0).contains(&filled) && cells[3] == "wanted" && !cells[5].is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_archives_nothing_that_hublake_did_not_create() {
+    let world = world::World::new().await;
+    let pipeline = "extract: { contacts: { properties: [email] } }\nwrite_back:\n  wanted:\n    object: contacts\n    \
+                    match: { record_id: contact_id }\n    mode: archive\n    guards: { max_archives: 1000 }\n";
+    world.write("pipelines/scores.yml", pipeline);
+    let results = world.run().await;
+    let counts = &results["write_back"]["wanted"];
+    let contacts = world.contacts().len() as u64;
+    assert_eq!(
+        (counts["wanted"].as_u64(), counts["kept"].as_u64()),
+        (Some(contacts), Some(contacts))
+    );
+    assert_eq!(world.write_calls(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

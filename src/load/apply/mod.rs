@@ -116,6 +116,7 @@ pub async fn apply(
     let verdicts = guards::evaluate(
         &request.config.guards,
         &plan.counts,
+        plan.rows(),
         plan.written_before,
         request.accepted,
     );
@@ -135,6 +136,12 @@ pub async fn apply(
         });
     }
     let target = Arc::new(Target::new(&plan.write_back, request.config, request.definitions)?);
+    if plan.object != target.object.name() {
+        return Err(LoadError::PlanOutOfDate {
+            run_id: plan.run_id.clone(),
+            write_back: plan.write_back.clone(),
+        });
+    }
     let report = Applying { lake, client, request, target }.run().await?;
     Ok(ApplyReport { accepted, ..report })
 }
@@ -466,7 +473,10 @@ impl Batches {
 fn entry(done: Done) -> Entry {
     let sent = |(name, old, new): (&str, Option<&str>, &str)| {
         let (old, new) = (old.map(str::to_owned), Some(new.to_owned()));
-        (name.to_owned(), WrittenProperty { old, new, returned: None })
+        let change = done.task.row.changes.get(name);
+        let held_ours = change.is_some_and(PlannedChange::held_ours);
+        let theirs = change.is_some_and(|change| change.theirs);
+        (name.to_owned(), WrittenProperty { old, new, returned: None, held_ours, theirs })
     };
     let mut properties: BTreeMap<String, WrittenProperty> = done.task.writes().map(sent).collect();
     let row = done.task.row;

@@ -45,8 +45,14 @@ pub(crate) async fn apply_part(
 ) -> Result<ApplyReport, LoadError> {
     let plan = request.plan;
     let part = Part::find(&plan.write_back, request.config)?;
+    if plan.object != part.ledger_object() {
+        return Err(LoadError::PlanOutOfDate {
+            run_id: plan.run_id.clone(),
+            write_back: plan.write_back.clone(),
+        });
+    }
     let (guards, made) = (&request.config.guards, plan.written_before);
-    let verdicts = verdicts(&part, guards, &plan.counts, made, request.accepted);
+    let verdicts = verdicts(&part, guards, &plan.counts, plan.rows(), made, request.accepted);
     if let Some(verdict) = verdicts.iter().find(|verdict| verdict.refuses()).cloned() {
         return Err(LoadError::Guard { write_back: plan.write_back.clone(), verdict });
     }
@@ -325,7 +331,7 @@ fn entry(done: Done) -> Entry {
     let written = WrittenProperty {
         old: Some(task.old).filter(|old| !old.is_empty()),
         new: Some(task.new),
-        returned: None,
+        ..WrittenProperty::default()
     };
     let (category, message, correlation_id) = match done.refusal {
         Some(refusal) => (Some(refusal.category), Some(refusal.message), refusal.correlation_id),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::load::config::{InvalidWriteBack, MatchKey, WriteBackConfig};
+use crate::load::config::{InvalidWriteBack, MatchKey, Mode, WriteBackConfig};
 use crate::objects::ObjectType;
 
 /// The label of the associate that comes first; HubSpot's own.
@@ -179,7 +179,7 @@ impl WriteBackConfig {
 
     /// Whether records themselves are written, and not only what hangs on them.
     pub fn writes_records(&self) -> bool {
-        !self.properties.is_empty()
+        !self.properties.is_empty() || self.mode == Mode::Archive
     }
 
     /// What is wrong with the settings of this file.

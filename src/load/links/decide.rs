@@ -238,7 +238,19 @@ impl Rules<'_> {
             wanted.iter().map(|(to, want)| self.wanted(group, *to, format!("{}/{to}", want.given))),
         );
         if says && self.is_exclusive() {
-            decided.extend(self.unwanted(group, &wanted.keys().copied().collect()));
+            // The old one stays until the new one is there: of a row that is not to be
+            // linked now, nothing is taken back.
+            let is_settled = |one: &Decided| {
+                !matches!(one.action, Action::Reject | Action::Keep | Action::Defer)
+            };
+            let settled = decided.iter().all(is_settled);
+            let unwanted = self.unwanted(group, &wanted.keys().copied().collect());
+            decided.extend(unwanted.into_iter().map(|mut one| {
+                if !settled && one.action == Action::Unlink {
+                    one.action = Action::Defer;
+                }
+                one
+            }));
         }
         decided
     }

@@ -65,7 +65,7 @@ pub async fn plan_part(
         let (count, disk) = (planner.count, planner.disk.clone());
         resolve(request.wanted, target, &mirror, &planner.aliases, count, disk).await?
     };
-    planner.counts.wanted = resolved.total;
+    (planner.counts.wanted, planner.model_rows) = (resolved.total, resolved.total);
     // With no record there is nothing that could be linked, and of an object
     // type that is still to be made HubSpot has nothing to tell.
     let read = mirror.row_count() > 0;
@@ -74,6 +74,7 @@ pub async fn plan_part(
         &planner.part,
         &request.config.guards,
         &planner.counts,
+        planner.model_rows,
         planner.made,
         request.accepted,
     );
@@ -89,6 +90,7 @@ pub(crate) fn verdicts(
     part: &Part,
     guards: &GuardsConfig,
     counts: &Counts,
+    model_rows: u64,
     made: u64,
     accepted: &BTreeSet<Guard>,
 ) -> Vec<GuardVerdict> {
@@ -100,7 +102,6 @@ pub(crate) fn verdicts(
         ..guards.clone()
     };
     let counts = Counts {
-        wanted: counts.wanted - counts.archived,
         updated: counts.created + counts.updated + counts.archived,
         archived: 0,
         ..*counts
@@ -112,7 +113,7 @@ pub(crate) fn verdicts(
         }
         _ => verdict,
     };
-    guards::evaluate(&guards, &counts, made, accepted).into_iter().map(named).collect()
+    guards::evaluate(&guards, &counts, model_rows, made, accepted).into_iter().map(named).collect()
 }
 
 struct Planner<'a> {
@@ -132,6 +133,7 @@ struct Planner<'a> {
     lag: Lag,
     book: RejectBook,
     counts: Counts,
+    model_rows: u64,
     made: u64,
     definitions: Vec<PlannedDefinition>,
     pending: Vec<Decided>,
@@ -195,6 +197,7 @@ impl<'a> Planner<'a> {
             lag: Lag { now, length: request.index_lag.as_micros() as i64 },
             book,
             counts: Counts::default(),
+            model_rows: 0,
             made: 0,
             definitions: Vec::new(),
             pending: Vec::new(),
@@ -423,6 +426,7 @@ impl<'a> Planner<'a> {
             object: self.heading.object,
             planned_at: self.heading.planned_at,
             counts: self.counts,
+            model_rows: Some(self.model_rows),
             written_before: self.made,
             read_calls: self.reads,
             batch: self.part.batch(false) as u64,
@@ -446,6 +450,7 @@ impl Decided {
             last_set: self.last_set.as_deref(),
             verdict: self.verdict,
             conflict: self.conflict,
+            theirs: false,
         });
         plan_rows::Row {
             action: self.action,

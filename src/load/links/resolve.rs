@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::decide::Want;
 use crate::lake::Table;
 use crate::load::columns::texts;
-use crate::load::config::{Mode, Nulls, Policy};
+use crate::load::config::{Nulls, Policy};
 use crate::load::error::{LoadError, While};
 use crate::load::form::Form;
 use crate::load::plan::spill::{Bucket, Buckets};
@@ -136,7 +136,7 @@ fn record(
     target: &Target,
     found: Option<(i64, bool)>,
 ) -> (Option<i64>, Option<(&'static str, String)>) {
-    let creates = target.mode == Mode::Upsert;
+    let creates = target.mode.creates();
     match found {
         Some((id, false)) => (Some(id), None),
         Some((_, true)) if !creates => {

@@ -298,16 +298,17 @@ async fn members(
     let change = client.change_members(list, add, remove).await?;
     let finding = |task: &Task| {
         let id = RecordId(task.record);
-        if change.added.contains(&id) || change.removed.contains(&id) || task.lost {
-            return Finding::Done(task.planned);
-        }
-        match change.missing.contains(&id) && !unlinks {
-            true => Finding::Refused(Refusal {
+        if change.missing.contains(&id) && !unlinks {
+            return Finding::Refused(Refusal {
                 category: "OBJECT_NOT_FOUND".to_owned(),
                 message: "HubSpot has no record of this id".to_owned(),
                 ..Refusal::default()
-            }),
-            // Left out of the answer: it was there, or gone, before (observed).
+            });
+        }
+        // Left out of the answer: it was there, or gone, before (observed). The ledger has to
+        // know what is gone, or a person who adds it again would lose it.
+        match unlinks || change.added.contains(&id) || task.lost {
+            true => Finding::Done(task.planned),
             false => Finding::Done(Outcome::Unchanged),
         }
     };

@@ -35,6 +35,7 @@ pub(crate) fn again(
             decision: change.verdict.name().to_owned(),
             reason: change.verdict.reason().map(str::to_owned),
             conflict: change.conflict,
+            theirs: false,
         };
         Some((property.name.clone(), planned))
     };

@@ -54,6 +54,8 @@ pub(crate) struct Change<'a> {
     pub(crate) last_set: Option<&'a str>,
     pub(crate) verdict: Verdict,
     pub(crate) conflict: bool,
+    /// The value goes back to whoever had set it: held, it is not hublake's.
+    pub(crate) theirs: bool,
 }
 
 /// What is to be done with a property.
@@ -145,7 +147,15 @@ pub(crate) fn property<'a>(
         }
     };
     let last_set = facts.last.written.map(|set| set.value);
-    Some(Change { property: &property.name, new, old: facts.held, last_set, verdict, conflict })
+    Some(Change {
+        property: &property.name,
+        new,
+        old: facts.held,
+        last_set,
+        verdict,
+        conflict,
+        theirs: false,
+    })
 }
 
 /// Decides one property of a record whose row has left the model: what is
@@ -167,7 +177,7 @@ pub(crate) fn no_longer_wanted<'a>(
     };
     let last_set = facts.last.written.map(|set| set.value);
     let (new, old) = (Cow::Borrowed(""), facts.held);
-    Some(Change { property: &property.name, new, old, last_set, verdict, conflict })
+    Some(Change { property: &property.name, new, old, last_set, verdict, conflict, theirs: false })
 }
 
 /// The action of a row from its properties' verdicts.
@@ -369,6 +379,7 @@ mod tests {
             last_set: None,
             verdict,
             conflict: false,
+            theirs: false,
         };
         let keep = change(Verdict::Keep(Kept::Edited));
         assert_eq!(action(&[]), Action::Unchanged);

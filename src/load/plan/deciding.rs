@@ -344,6 +344,7 @@ impl<'a> Deciding<'a> {
                 last_set: None,
                 verdict,
                 conflict: false,
+                theirs: false,
             })
         });
         Row {
@@ -395,7 +396,15 @@ fn met(candidates: &RecordBatch) -> HashSet<usize> {
 /// A value for a record that is created.
 fn written_anew<'a>(property: &'a str, new: Cow<'a, str>) -> Change<'a> {
     let verdict = Verdict::Write;
-    Change { property, new, old: "".into(), last_set: None, verdict, conflict: false }
+    Change {
+        property,
+        new,
+        old: "".into(),
+        last_set: None,
+        verdict,
+        conflict: false,
+        theirs: false,
+    }
 }
 
 /// What a record that was just read holds, in comparable form.

@@ -143,6 +143,8 @@ pub(super) struct Touched {
     found_at: i64,
     /// What HubSpot held before; empty for nothing.
     pub(super) before: String,
+    /// That was what hublake had last set, or nothing.
+    pub(super) before_ours: bool,
     left_at: i64,
     /// What was sent last.
     pub(super) sent: String,
@@ -258,8 +260,9 @@ fn of_plan(batch: &RecordBatch, known: &HashSet<u64>) -> Result<RecordBatch, Loa
         let writes = planned.changes.into_iter().filter(|(_, change)| change.is_write());
         let sent: BTreeMap<String, WrittenProperty> = writes
             .map(|(name, change)| {
-                let new = Some(change.new);
-                (name, WrittenProperty { old: change.old, new, returned: None })
+                let (held_ours, theirs) = (change.held_ours(), change.theirs);
+                let (old, new) = (change.old, Some(change.new));
+                (name, WrittenProperty { old, new, returned: None, held_ours, theirs })
             })
             .collect();
         ids.append_value(id);
@@ -309,6 +312,7 @@ pub(super) fn read(bucket: &RecordBatch) -> Result<Vec<Image>, LoadError> {
             let next = Touched {
                 found_at: stamp,
                 before: value.old.unwrap_or_default(),
+                before_ours: value.held_ours,
                 left_at: stamp,
                 sent: new,
                 answered: value.returned,
@@ -332,10 +336,10 @@ impl Touched {
             true => (&*self, &other),
             false => (&other, &*self),
         };
-        let (found_at, before) = (first.found_at, first.before.clone());
         let joined = Self {
-            found_at,
-            before,
+            found_at: first.found_at,
+            before: first.before.clone(),
+            before_ours: first.before_ours,
             left_at: last.left_at,
             sent: last.sent.clone(),
             answered: last.answered.clone(),
@@ -445,6 +449,7 @@ mod tests {
     fn touched(stamp: i64, before: &str, sent: &str) -> Touched {
         Touched {
             found_at: stamp,
+            before_ours: false,
             before: before.into(),
             left_at: stamp,
             sent: sent.into(),

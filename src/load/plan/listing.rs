@@ -157,6 +157,7 @@ mod tests {
             last_set: None,
             verdict: Verdict::Write,
             conflict: false,
+            theirs: false,
         };
         let row = |changes, reason| Row {
             action: Action::Update,

@@ -131,6 +131,7 @@ pub async fn plan(
     let verdicts = guards::evaluate(
         &request.config.guards,
         &planner.counts,
+        planner.model_rows,
         planner.written_before,
         request.accepted,
     );
@@ -156,6 +157,7 @@ struct Planner<'a> {
     created: Arc<HashSet<i64>>,
     book: RejectBook,
     counts: Counts,
+    model_rows: u64,
     written_before: u64,
     rows: Spool,
     row_count: u64,
@@ -231,6 +233,7 @@ impl<'a> Planner<'a> {
             }),
             book: book.await?,
             counts: Counts::default(),
+            model_rows: 0,
             written_before: 0,
             row_count: 0,
             reads: 0,
@@ -262,7 +265,7 @@ impl<'a> Planner<'a> {
         let (wants, total) =
             wanted::part(wanted, &self.target, &self.aliases, count, self.disk.clone()).await?;
         let holds = reading.join_next().await.expect("one task was spawned").during(DOING)??;
-        self.counts.wanted = total;
+        (self.counts.wanted, self.model_rows) = (total, total);
         let target = self.target.clone();
         let written = self.records_written().await?;
         let join = move |(wants, holds): (Bucket, Bucket)| {
@@ -400,6 +403,7 @@ impl<'a> Planner<'a> {
             object: self.heading.object,
             planned_at: self.heading.planned_at,
             counts: self.counts,
+            model_rows: Some(self.model_rows),
             written_before: self.written_before,
             read_calls: self.reads,
             batch: 100,

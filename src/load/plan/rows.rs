@@ -205,6 +205,8 @@ struct Shown<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     conflict: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    theirs: bool,
 }
 
 impl<'a> Shown<'a> {
@@ -216,6 +218,7 @@ impl<'a> Shown<'a> {
             decision: change.verdict.name(),
             reason: change.verdict.reason(),
             conflict: change.conflict,
+            theirs: change.theirs,
         }
     }
 }
@@ -262,9 +265,18 @@ pub struct PlannedChange {
     /// Somebody edited the value since hublake set it.
     #[serde(default)]
     pub conflict: bool,
+    /// An undo gives the value back to whoever had set it: it is not hublake's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub theirs: bool,
 }
 
 impl PlannedChange {
+    /// Whether what HubSpot held was what hublake had last set, or nothing.
+    pub(crate) fn held_ours(&self) -> bool {
+        let known = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        known(&self.old) == known(&self.last_set)
+    }
+
     /// Whether the new value is to be sent.
     pub fn is_write(&self) -> bool {
         self.decision == WRITE || self.clears_first()
@@ -332,6 +344,7 @@ mod tests {
             last_set: Some("CTO"),
             verdict: Verdict::Keep(Kept::Edited),
             conflict: true,
+            theirs: false,
         };
         let row = Row {
             action: Action::Keep,

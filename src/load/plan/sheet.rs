@@ -63,6 +63,7 @@ impl Sheet {
             object: self.heading.object,
             planned_at: self.heading.planned_at,
             counts: self.counts,
+            model_rows: None,
             written_before,
             read_calls,
             batch: super::summary::hundred(),

@@ -33,6 +33,9 @@ pub struct PlanSummary {
     pub counts: Counts,
     /// Records this write-back has written before; 0 when nothing is touched.
     pub written_before: u64,
+    /// Rows of the model: fewer than wanted where rows that have left it are too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_rows: Option<u64>,
     /// Calls made to read the touched records.
     pub read_calls: u64,
     /// Most rows of one write call.
@@ -70,6 +73,11 @@ pub(super) fn hundred() -> u64 {
 }
 
 impl PlanSummary {
+    /// Rows of the model, for the guard on them.
+    pub(crate) fn rows(&self) -> u64 {
+        self.model_rows.unwrap_or(self.counts.wanted)
+    }
+
     /// Whether there is anything to send.
     pub fn sends(&self) -> bool {
         self.sends_rows() || !self.properties.is_empty() || !self.definitions.is_empty()

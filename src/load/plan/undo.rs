@@ -142,7 +142,13 @@ pub async fn plan_undo(
         // That it was asked for by name is the acceptance.
         accepted.insert(Guard::MaxArchives);
     }
-    let guards = guards::evaluate(&request.config.guards, &sheet.counts, written_before, &accepted);
+    let guards = guards::evaluate(
+        &request.config.guards,
+        &sheet.counts,
+        sheet.counts.wanted,
+        written_before,
+        &accepted,
+    );
     sheet.store(lake, Some(request.undone.to_owned()), reads, written_before, guards).await
 }
 
@@ -282,7 +288,15 @@ impl Undo<'_> {
         };
         let last_set = Some(touched.sent.as_str());
         let (new, old) = (before, Cow::Owned(held));
-        Some(Change { property: name, new, old, last_set, verdict, conflict: false })
+        Some(Change {
+            property: name,
+            new,
+            old,
+            last_set,
+            verdict,
+            conflict: false,
+            theirs: !touched.before_ours,
+        })
     }
 
     /// Whether the read may be older than the run's own write.
@@ -432,6 +446,7 @@ fn owed_row(owed: &Owed) -> Row<'_> {
         last_set: None,
         verdict: Verdict::WriteAfterClearing,
         conflict: false,
+        theirs: false,
     };
     Row {
         action: Action::Update,
