@@ -52,7 +52,12 @@ pub(super) async fn sync(
     // What an attempt before this one has seen of a complete mirror is not
     // known, and who is missing there must be.
     let is_to_read = !before.is_empty() && !live.is_unordered(sink.table());
-    if is_to_read && sink.cursor(FULL_COMPLETED).is_some() {
+    let again = format!("{}.again", listing.cursors().0);
+    // Nothing tells how far this reading comes: one that was cut is left to the
+    // next listing, or an object too large for one run would never be done.
+    let was_cut = sink.cursor(&again) == Some(generation);
+    if is_to_read && sink.cursor(FULL_COMPLETED).is_some() && !was_cut {
+        sink.commit(vec![Cursor { app_id: again, value: generation }]).await?;
         seen.read_too(&before);
         let coverage = live.coverage(sink.table());
         read_ranges(sync, &source, &live, before, coverage, &mut seen, &mut highest, sink).await?;

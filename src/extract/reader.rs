@@ -150,6 +150,8 @@ struct Stretch {
     cursor: Cursor,
     /// Pages in a row that showed no record.
     empty: u32,
+    /// The list was entered anew at the last id read, and has shown nothing new.
+    asked_again: bool,
 }
 
 impl Stretch {
@@ -159,7 +161,7 @@ impl Stretch {
             ..=0 => Cursor::Beginning,
             next => Cursor::Id(next - 1),
         };
-        Self { range, cursor, empty: 0 }
+        Self { range, cursor, empty: 0, asked_again: false }
     }
 
     /// Whether the page may follow: ascending from where it was asked for, and
@@ -301,20 +303,26 @@ impl Reader {
             self.ended.get_or_insert(Ended::OutOfOrder { at: stretch.range.next });
             return true;
         }
-        let before = stretch.range.next;
         stretch.empty = if fetched.ids.is_empty() { stretch.empty + 1 } else { 0 };
         if let Some(last) = fetched.ids.last() {
+            let before = stretch.range.next;
             stretch.range.advance(fetched.ids.len(), *last);
+            stretch.asked_again &= stretch.range.next == before;
             self.shown = self.shown.max(*last);
         }
         let told = fetched.page.next.take();
         let (start, mut reached) = (stretch.range.start, stretch.range.next);
         match told {
             None if stretch.range.is_done() => {}
-            None if self.may_go_on(&stretch, before, fetched.is_full()) => {
+            // Other walks have shown records further up, and entered here the list shows none.
+            None if stretch.asked_again && self.shown >= reached => {
+                self.ended.get_or_insert(Ended::OutOfOrder { at: reached });
+            }
+            None if self.may_go_on(&stretch, fetched.is_full()) => {
                 // Once something has failed, the next sync goes on from here.
                 if self.ended.is_none() {
                     stretch.cursor = Cursor::Id(reached - 1);
+                    stretch.asked_again = true;
                     self.stretches[walk] = Some(stretch);
                     self.fetch(walk);
                 }
@@ -342,13 +350,12 @@ impl Reader {
 
     /// Whether a stretch may go on although its page names no next one. It may
     /// not once the list, entered at the last id read, has shown nothing new.
-    fn may_go_on(&self, stretch: &Stretch, before: i64, is_full: bool) -> bool {
+    fn may_go_on(&self, stretch: &Stretch, is_full: bool) -> bool {
         let next = stretch.range.next;
-        let is_checked = matches!(stretch.cursor, Cursor::Id(_)) && next == before;
         // Search tells of live records only.
         let known = self.highest.filter(|_| !self.archived).max(Some(self.shown));
         let is_doubtful = is_full || known >= Some(next);
-        next > 0 && is_doubtful && !is_checked
+        next > 0 && is_doubtful && !stretch.asked_again
     }
 
     /// Allows one walk more while calls leave without waiting, and at once as many

@@ -7,7 +7,7 @@
 //! again, live and archived, before it counts as gone. A merged record is missing
 //! there too, without a word; asked for alone it answers as its survivor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -22,7 +22,7 @@ use super::decode::Page;
 use super::error::{ExtractError, reading, storing};
 use super::merges;
 use super::object::{ObjectSync, Sink};
-use super::pages::{PageSource, ids};
+use super::pages::{PageSource, ids, is_refused, is_unreadable};
 use super::ranges::Range;
 use super::stored;
 use crate::lake::Table;
@@ -105,14 +105,14 @@ pub(super) async fn settle(
     }
     sink.commit(Vec::new()).await?;
     let asked = sync.stop.run_until_cancelled(merged(sync, &gone, sink)).await;
-    let Some(merged) = asked.transpose()? else {
+    let Some(Alone { merged, there }) = asked.transpose()? else {
         sink.report.interrupted = true;
         return Ok(());
     };
     if let Some(rows) = merges::mark_all(sink.table(), &merged, source.stamp).await? {
         sink.mark(rows).await?;
     }
-    gone.retain(|id| !merged.contains_key(id));
+    gone.retain(|id| !merged.contains_key(id) && !there.contains(id));
     for part in gone.chunks(MARKED_AT_ONCE) {
         let rows = gone_rows(sink.table(), part, server_time, source.stamp).await?;
         if let Some(rows) = rows {
@@ -162,20 +162,37 @@ async fn ask_again(
     Ok(absent)
 }
 
-/// Those of the missing records that were merged, with their survivors.
+/// What missing records turned out to be when each was asked for alone.
+#[derive(Default)]
+struct Alone {
+    /// Those that were merged, with their survivors.
+    merged: BTreeMap<i64, i64>,
+    /// Those that HubSpot shows after all: the next listing brings them.
+    there: BTreeSet<i64>,
+}
+
+/// Asks for missing records alone. A type of which HubSpot does not show single
+/// records tells of no merge.
 async fn merged(
     sync: &ObjectSync<'_>,
     missing: &[i64],
     sink: &mut Sink<'_>,
-) -> Result<BTreeMap<i64, i64>, ExtractError> {
-    let mut merged = BTreeMap::new();
+) -> Result<Alone, ExtractError> {
+    let mut alone = Alone::default();
     for id in missing.iter().take(ASKED_ALONE) {
         sink.report.calls += 1;
         let survivor = sync.client.survivor(sync.object, RecordId(*id)).await;
-        let survivor = survivor.map_err(reading(sync.object.name()))?;
-        merged.extend(survivor.filter(|other| other.0 != *id).map(|other| (*id, other.0)));
+        match survivor.map_err(reading(sync.object.name())) {
+            Ok(Some(found)) if found.0 == *id => drop(alone.there.insert(*id)),
+            Ok(found) => alone.merged.extend(found.map(|other| (*id, other.0))),
+            Err(error) if is_refused(&error) || is_unreadable(&error) => {
+                tracing::warn!(object = %sync.object, %error, "Merges are not asked for");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(merged)
+    Ok(alone)
 }
 
 /// The stored rows of records that are gone, marked so. One whose survivor has

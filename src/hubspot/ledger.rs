@@ -18,7 +18,8 @@ const MOST_DELAY: Duration = Duration::from_millis(500);
 /// quickest answer of late: a delay that all calls share moves the server's
 /// window and leaves its length. The ledger therefore counts a call from its
 /// departure for a window and that difference (or the longest delay), and so at
-/// every departure at least what the server will count when that call arrives.
+/// every departure at least what the server will count when that call arrives. A
+/// quicker answer lengthens the difference of all calls that still count.
 #[derive(Default)]
 pub(super) struct Ledger {
     calls: VecDeque<Call>,
@@ -39,15 +40,16 @@ struct Quickest {
 impl Quickest {
     const BLOCK: usize = 50;
 
-    /// With the answer that took so long taken in.
-    fn of(&mut self, took: Duration) -> Duration {
+    fn known(&self) -> Duration {
+        self.now.map_or(self.before, |now| now.min(self.before))
+    }
+
+    fn see(&mut self, took: Duration) {
         let now = self.now.map_or(took, |now| now.min(took));
-        let quickest = now.min(self.before);
         (self.now, self.seen) = (Some(now), self.seen + 1);
         if self.seen == Self::BLOCK {
             *self = Self { before: now, now: None, seen: 0 };
         }
-        quickest
     }
 }
 
@@ -60,34 +62,45 @@ pub(super) struct Departure {
 
 struct Call {
     departure: Departure,
-    until: Instant,
+    window: Duration,
+    /// How long its answer took, once it is there.
+    took: Option<Duration>,
+}
+
+impl Call {
+    fn until(&self, quickest: Duration) -> Instant {
+        let longer = self.took.map_or(MOST_DELAY, |took| took.saturating_sub(quickest));
+        self.departure.at + self.window + longer.min(MOST_DELAY)
+    }
 }
 
 impl Ledger {
     /// How many calls the server may count now; when the first of them will
     /// no longer be.
     pub(super) fn counted(&self, now: Instant) -> (usize, Option<Instant>) {
-        let counted = || self.calls.iter().map(|call| call.until).filter(|until| *until > now);
+        let quickest = self.quickest.known();
+        let ends = || self.calls.iter().map(|call| call.until(quickest));
+        let counted = || ends().filter(|until| *until > now);
         (counted().count(), counted().min())
     }
 
     /// Enters a call that leaves now.
     pub(super) fn depart(&mut self, window: Duration, now: Instant) -> Departure {
         // Kept for a second window, to compare our count with the server's.
-        self.calls.retain(|call| call.until + window > now);
+        self.calls.retain(|call| call.until(Duration::ZERO) + window > now);
         self.departures += 1;
         let departure = Departure { number: self.departures, at: now };
-        self.calls.push_back(Call { departure, until: now + MOST_DELAY + window });
+        self.calls.push_back(Call { departure, window, took: None });
         departure
     }
 
     /// The call was answered or given up: it arrived by now, if ever.
-    pub(super) fn arrived(&mut self, departure: Departure, window: Duration, now: Instant) {
+    pub(super) fn arrived(&mut self, departure: Departure, now: Instant) {
         let place = self.calls.binary_search_by_key(&departure.number, |c| c.departure.number);
         let Ok(place) = place else { return };
         let took = now.duration_since(departure.at);
-        let longer = took.saturating_sub(self.quickest.of(took));
-        self.calls[place].until = departure.at + window + longer.min(MOST_DELAY);
+        self.calls[place].took = Some(took);
+        self.quickest.see(took);
     }
 
     /// What the server should have counted when this call arrived, had all
@@ -112,7 +125,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for _ in 0..Quickest::BLOCK {
             let call = ledger.depart(WINDOW, now - 20_000 * MS);
-            ledger.arrived(call, WINDOW, now - 19_800 * MS);
+            ledger.arrived(call, now - 19_800 * MS);
         }
         ledger
     }
@@ -121,7 +134,7 @@ mod tests {
     fn a_call_counts_until_a_window_after_its_answer_while_little_is_known() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
         let departure = ledger.depart(WINDOW, start);
-        ledger.arrived(departure, WINDOW, start + 200 * MS);
+        ledger.arrived(departure, start + 200 * MS);
         assert_eq!(ledger.counted(start + 10_199 * MS).0, 1);
         assert_eq!(ledger.counted(start + 10_200 * MS), (0, None));
     }
@@ -131,8 +144,8 @@ mod tests {
         let start = Instant::now() + 60_000 * MS;
         let mut ledger = seasoned(start);
         let (even, slow) = (ledger.depart(WINDOW, start), ledger.depart(WINDOW, start));
-        ledger.arrived(even, WINDOW, start + 200 * MS);
-        ledger.arrived(slow, WINDOW, start + 600 * MS);
+        ledger.arrived(even, start + 200 * MS);
+        ledger.arrived(slow, start + 600 * MS);
         assert_eq!(ledger.counted(start + 9_999 * MS).0, 2);
         assert_eq!(ledger.counted(start + 10_000 * MS).0, 1);
         assert_eq!(ledger.counted(start + 10_399 * MS).0, 1);
@@ -140,10 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn a_quicker_answer_lengthens_what_still_counts() {
+        let start = Instant::now() + 60_000 * MS;
+        let mut ledger = seasoned(start);
+        let (slow, quick) = (ledger.depart(WINDOW, start), ledger.depart(WINDOW, start));
+        ledger.arrived(slow, start + 200 * MS);
+        assert_eq!(ledger.counted(start + 9_999 * MS).0, 2);
+        ledger.arrived(quick, start + 50 * MS);
+        assert_eq!(ledger.counted(start + 10_149 * MS).0, 1);
+        assert_eq!(ledger.counted(start + 10_150 * MS).0, 0);
+    }
+
+    #[test]
     fn an_answer_that_is_long_in_coming_counts_as_slow_work() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
         let departure = ledger.depart(WINDOW, start);
-        ledger.arrived(departure, WINDOW, start + 5_000 * MS);
+        ledger.arrived(departure, start + 5_000 * MS);
         assert_eq!(ledger.counted(start), (1, Some(start + 10_500 * MS)));
         assert_eq!(ledger.counted(start + 10_500 * MS).0, 0);
     }

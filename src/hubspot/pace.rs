@@ -138,8 +138,7 @@ impl Pace {
     /// The call was answered or given up: it arrived by now, if ever.
     pub(super) fn arrived(&self, departure: Departure) {
         let mut state = self.state();
-        let window = state.window;
-        state.ledger.arrived(departure, window, Instant::now());
+        state.ledger.arrived(departure, Instant::now());
     }
 
     /// How much of the limit is taken: calls counted now, and the limit.

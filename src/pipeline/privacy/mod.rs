@@ -31,7 +31,7 @@ use super::error::PipelineError;
 use super::extracting::chain;
 use super::run::new_run_id;
 use super::settings::Project;
-use crate::extract::mirror_table;
+use crate::extract::{PROPERTY_HISTORY, mirror_table};
 use crate::lake::{Lake, Table, TableName};
 use crate::objects::ObjectType;
 use crate::transform::{self, Engine, ModelStatus};
@@ -107,9 +107,10 @@ pub async fn purge(
     // Rows that an earlier, cut purge took out count too.
     touched.insert(mirror.clone());
     let derived = Derived::of(&engine, lake, &person, &touched).await?;
-    // The mirror goes last: it alone knows whom a cut purge was about. Models go
-    // first: what they were made of tells which ones are meant.
-    names.sort_by_key(|name| (*name == mirror, !name.schema().is_empty()));
+    // The mirror and former values go last: they alone know whom a cut purge was
+    // about. Models go first: what they were made of tells which ones are meant.
+    let history = TableName::hubspot(PROPERTY_HISTORY);
+    names.sort_by_key(|name| (*name == mirror, *name == history, !name.schema().is_empty()));
     let found = traces.values().any(|traces| traces.rows > 0);
     let mut outcome = PurgeOutcome { found, ..PurgeOutcome::default() };
     for name in names {

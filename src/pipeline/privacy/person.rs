@@ -219,7 +219,9 @@ impl Person {
                 if !is_known(id) && !is_known(into) {
                     continue;
                 }
+                // The survivor of a merge holds what the merged record did.
                 self.ids.extend(id);
+                self.ids.extend(into);
                 let lists = emails.iter().flatten().filter_map(|column| column[row].as_deref());
                 self.emails.extend(lists.flat_map(|list| list.split(';')).filter_map(address));
                 for (values, column) in self.unique.values_mut().zip(&held) {
@@ -459,7 +461,8 @@ impl Person {
     /// same id.
     fn untyped_columns(&self, name: &TableName) -> impl Iterator<Item = &String> {
         let (general, own) = match name.schema() {
-            "system" => (None, None),
+            // The user's own tables have ids of their own.
+            "system" | "usage" => (None, None),
             "" => (Some(&self.id_columns), Some(&self.match_columns)),
             _ => (Some(&self.id_columns), None),
         };
