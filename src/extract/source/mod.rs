@@ -1,9 +1,9 @@
 //! Usage tables, read where they lie.
 //!
 //! A source is a file or a folder of Parquet, CSV or NDJSON, or a Delta table, local
-//! or on an object store; or a table of a database ([`database`]). It becomes a
+//! or on an object store; or a table of a database (`database/`). It becomes a
 //! DataFusion table into which filters and projections are pushed; nothing is copied
-//! unless `copy` asks for it ([`copy`]). A source without a file or without a row is
+//! unless `copy` asks for it (`copy.rs`). A source without a file or without a row is
 //! an error that names it, because a usage table that has silently gone would empty
 //! everything computed from it.
 
