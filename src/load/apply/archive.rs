@@ -30,7 +30,7 @@ impl Sender {
                 BatchFate::Halve(_) => halve(Kind::Archive, tasks, queue),
                 BatchFate::Unknown => self.look(tasks, queue, done).await,
                 BatchFate::Stop => {
-                    self.stop(error);
+                    self.gate.stop(error);
                     done.extend(tasks.into_iter().map(Self::left));
                 }
             },

@@ -2,34 +2,26 @@
 //! reading, planned again, until nothing is open.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
-use super::MaySend;
+use super::gate::Gate;
 use super::settle::{BatchFate, Finding, Refusal, fate, finding_of_one, settle};
 use super::taken::Taken;
 use super::writer::{Kind, Writer};
-use crate::hubspot::{Client, Error, Record, WriteInput};
+use crate::hubspot::{Client, Record, WriteInput};
 use crate::load::outcome::Outcome;
 use crate::load::plan::refresh::records;
 use crate::load::plan::{PlannedChange, PlannedRow};
 use crate::load::target::Target;
 
 /// How often a row is sent before its outcome is left unknown to the next run.
-pub(super) const MAX_SENDS: u32 = 4;
+pub(crate) const MAX_SENDS: u32 = 4;
 
 /// How often a row is sent to a property just created, which HubSpot lets rows
 /// use 250 to 700 ms after it answered.
 const MAX_WAITS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-/// Rows refused alone, one after the other with no batch settled between, after
-/// which the refusal is HubSpot's of the whole write-back and not of a row:
-/// halving every batch would spend the day's calls on it.
-const MAX_ALONE: u32 = 100;
 
 /// One row on its way.
 #[derive(Clone, Debug)]
@@ -67,15 +59,9 @@ pub(crate) struct Sender {
     pub(crate) created: BTreeSet<String>,
     /// When the plan was made, µs since 1970.
     pub(crate) planned_at: i64,
-    /// Set when nothing more may be sent.
-    pub(crate) stop: CancellationToken,
-    /// Asked before each batch.
-    pub(crate) may_send: Option<MaySend>,
-    pub(crate) stopped_by: Mutex<Option<Error>>,
+    pub(crate) gate: Gate,
     /// Creates whose key turned out to be taken.
     pub(super) taken: Mutex<Vec<Taken>>,
-    /// Rows refused alone since HubSpot last settled a batch.
-    pub(crate) refused_alone: AtomicU32,
 }
 
 impl Task {
@@ -175,19 +161,12 @@ impl Sender {
     /// Sends batches until no row of them is open.
     pub(super) async fn work_off(&self, mut queue: Queue, done: &mut Vec<Done>) {
         while let Some((kind, tasks)) = queue.pop_front() {
-            if !self.may_send() {
+            if !self.gate.is_open() {
                 done.extend(tasks.into_iter().map(Self::left));
                 continue;
             }
             self.send(kind, tasks, &mut queue, done).await;
         }
-    }
-
-    pub(super) fn may_send(&self) -> bool {
-        if self.may_send.as_ref().is_some_and(|may_send| !may_send()) {
-            self.stop.cancel();
-        }
-        !self.stop.is_cancelled()
     }
 
     /// A row that cannot be sent any more: open if an answer to it was lost.
@@ -216,24 +195,22 @@ impl Sender {
         let key = self.target.key_property().filter(|_| kind == Kind::Create);
         match self.writer.write(kind, &self.target.object, &inputs).await {
             Ok(reply) => {
-                self.refused_alone.store(0, Ordering::Relaxed);
+                self.gate.settled();
                 let findings = settle(&inputs, &reply, key);
                 self.sort(kind, tasks.into_iter().zip(findings).collect(), queue, done).await;
             }
             Err(error) => match fate(&error.kind(), error.api()) {
                 BatchFate::Halve(refusal) if tasks.len() == 1 => {
                     let finding = finding_of_one(error.api(), refusal, key);
-                    if matches!(finding, Finding::Refused(_))
-                        && self.refused_alone.fetch_add(1, Ordering::Relaxed) >= MAX_ALONE
-                    {
-                        self.stop(error);
+                    if matches!(finding, Finding::Refused(_)) && self.gate.refused_alone() {
+                        self.gate.stop(error);
                     }
                     self.sort(kind, tasks.into_iter().zip([finding]).collect(), queue, done).await;
                 }
                 BatchFate::Halve(_) => halve(kind, tasks, queue),
                 BatchFate::Unknown => self.resolve(kind, tasks, queue, done).await,
                 BatchFate::Stop => {
-                    self.stop(error);
+                    self.gate.stop(error);
                     done.extend(tasks.into_iter().map(Self::left));
                 }
             },
@@ -413,12 +390,6 @@ impl Sender {
                 None
             }
         }
-    }
-
-    pub(super) fn stop(&self, error: Error) {
-        self.stop.cancel();
-        let mut first = self.stopped_by.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(error);
     }
 }
 

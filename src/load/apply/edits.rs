@@ -40,7 +40,7 @@ impl Sender {
             Ok(found) => found,
             Err(error) => {
                 if let LoadError::HubSpot { source, .. } = error {
-                    self.stop(source);
+                    self.gate.stop(source);
                 }
                 done.extend(tasks.into_iter().map(Self::left));
                 return Vec::new();

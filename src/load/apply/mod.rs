@@ -2,22 +2,18 @@
 //! per row in the ledger.
 
 mod archive;
-mod deliver;
+pub(crate) mod deliver;
 mod edits;
+pub(crate) mod gate;
 pub(crate) mod settle;
+pub(crate) mod stored;
 mod taken;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
 use chrono::Utc;
-use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{col, lit};
-use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,9 +29,11 @@ use super::rejects::{Refused, RejectBook};
 use super::target::Target;
 use super::{properties, restoring};
 use crate::hubspot::{Client, Error};
-use crate::lake::{Lake, Table};
+use crate::lake::Lake;
 use crate::objects::PropertyDefinition;
 use deliver::{Done, Sender, Task};
+use gate::Gate;
+use stored::{StoredPlan, StoredRows};
 use writer::{DryRun, Kind, Writer};
 
 const DOING: &str = "applying a plan";
@@ -136,12 +134,6 @@ pub async fn apply(
         });
     }
     let target = Arc::new(Target::new(&plan.write_back, request.config, request.definitions)?);
-    if plan.object != target.object.name() {
-        return Err(LoadError::PlanOutOfDate {
-            run_id: plan.run_id.clone(),
-            write_back: plan.write_back.clone(),
-        });
-    }
     let report = Applying { lake, client, request, target }.run().await?;
     Ok(ApplyReport { accepted, ..report })
 }
@@ -156,18 +148,18 @@ struct Applying<'a> {
 impl Applying<'_> {
     async fn run(self) -> Result<ApplyReport, LoadError> {
         let cursors = PlanCursors::new(self.request.pipeline, &self.request.plan.write_back);
-        self.check_current(&cursors).await?;
+        self.stored().check_current(&cursors, self.target.object.name()).await?;
         let created = self.create_properties().await?;
-        if !self.sends_rows() {
+        if !self.request.plan.sends_rows() {
             return Ok(self.report(Sent::nothing(self.request.plan.counts), created));
         }
         if self.request.dry_run {
             let sent = self.send(created.clone(), None, None).await?;
             return Ok(self.report(sent, created));
         }
-        self.begin(&cursors).await?;
-        let mut book = self.book().await?;
-        let ledger = Ledger::open(self.lake, self.heading()).await?;
+        self.stored().begin(&cursors).await?;
+        let mut book = self.stored().book().await?;
+        let ledger = Ledger::open(self.lake, self.stored().heading()).await?;
         let sent = self.send(created.clone(), Some(&ledger), Some(&mut book)).await;
         // Whatever happened, the outcomes that are known are kept.
         ledger.close().await?;
@@ -177,22 +169,8 @@ impl Applying<'_> {
         Ok(self.report(sent, created))
     }
 
-    fn sends_rows(&self) -> bool {
-        self.request.plan.sends_rows()
-    }
-
-    /// Refuses a plan whose rows are not stored, or that was begun before.
-    async fn check_current(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
-        let plan = self.request.plan;
-        let (run_id, write_back) = (plan.run_id.clone(), plan.write_back.clone());
-        let plans = self.lake.table(&rows::spec().name).await.during(DOING)?;
-        match plans.filter(|_| plan.stored) {
-            None if self.sends_rows() => Err(LoadError::NoPlan { run_id, write_back }),
-            Some(plans) if cursors.newest(&plans).is_some_and(|at| at >= plan.planned_at) => {
-                Err(LoadError::PlanOutOfDate { run_id, write_back })
-            }
-            _ => Ok(()),
-        }
+    fn stored(&self) -> StoredPlan<'_> {
+        StoredPlan { lake: self.lake, request: &self.request }
     }
 
     async fn create_properties(&self) -> Result<BTreeSet<String>, LoadError> {
@@ -210,22 +188,6 @@ impl Applying<'_> {
             return Ok(created);
         }
         properties::make_properties(self.lake, client, object, request.config, &plan).await
-    }
-
-    /// Says that the plan begins to be sent: from here on its rows are intents.
-    async fn begin(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
-        let mut plans = self.plans().await?;
-        plans.commit_cursors(&[cursors.applying(self.request.plan.planned_at)]).await.during(DOING)
-    }
-
-    /// The table that the plan's rows are in.
-    async fn plans(&self) -> Result<Table, LoadError> {
-        let plan = self.request.plan;
-        let missing = || LoadError::NoPlan {
-            run_id: plan.run_id.clone(),
-            write_back: plan.write_back.clone(),
-        };
-        self.lake.table(&rows::spec().name).await.during(DOING)?.ok_or_else(missing)
     }
 
     /// Says that every row has its outcome, and lets the derived tables take them.
@@ -247,22 +209,6 @@ impl Applying<'_> {
         catch_up(self.lake, self.request.pipeline, &[write_back], now()).await
     }
 
-    async fn book(&self) -> Result<RejectBook, LoadError> {
-        let plan = self.request.plan;
-        let (pipeline, object) = (self.request.pipeline, &plan.object);
-        RejectBook::open(self.lake, pipeline, &plan.write_back, object, self.request.run_id, now())
-            .await
-    }
-
-    fn heading(&self) -> ledger::Heading {
-        ledger::Heading {
-            run_id: self.request.run_id.to_owned(),
-            pipeline: self.request.pipeline.to_owned(),
-            write_back: self.request.plan.write_back.clone(),
-            object: self.request.plan.object.clone(),
-        }
-    }
-
     /// Sends every row of the plan.
     async fn send(
         &self,
@@ -276,22 +222,20 @@ impl Applying<'_> {
             target: self.target.clone(),
             created,
             planned_at: self.request.plan.planned_at,
-            stop: self.request.stop.child_token(),
-            may_send: self.request.may_send.clone(),
-            stopped_by: Mutex::new(None),
+            gate: Gate::of(&self.request),
             taken: Mutex::new(Vec::new()),
-            refused_alone: AtomicU32::new(0),
         });
         let counts = self.request.plan.counts;
         let mut keeping = Keeping { applying: self, counts, ledger, book, restores: false };
-        let mut batches = self.batches().await?;
+        let rows = self.stored().rows(&SENT).await?;
+        let mut batches = Batches { rows, waiting: Default::default(), ended: false };
         let mut flying = JoinSet::new();
         loop {
             while flying.len() < IN_FLIGHT
                 && let Some((kind, tasks)) = batches.next().await?
             {
                 if ledger.is_some_and(Ledger::has_failed) {
-                    sender.stop.cancel();
+                    sender.gate.close();
                 }
                 flying.spawn(sender.clone().deliver(kind, tasks));
             }
@@ -299,9 +243,9 @@ impl Applying<'_> {
             keeping.take(done.during(DOING)?).await;
         }
         keeping.take(sender.settle_taken().await).await;
-        let stopped_by = sender.stopped_by.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stopped_by = sender.gate.stopped_by();
         let (counts, restores) = (keeping.counts, keeping.restores);
-        Ok(Sent { counts, stopped: sender.stop.is_cancelled(), stopped_by, restores })
+        Ok(Sent { counts, stopped: sender.gate.is_closed(), stopped_by, restores })
     }
 
     fn writer(&self) -> Arc<dyn Writer> {
@@ -310,28 +254,6 @@ impl Applying<'_> {
         } else {
             Arc::new(self.client.clone())
         }
-    }
-
-    async fn batches(&self) -> Result<Batches, LoadError> {
-        let plan = self.request.plan;
-        let filter = col("run_id")
-            .eq(lit(plan.run_id.as_str()))
-            .and(col("write_back").eq(lit(plan.write_back.as_str())))
-            .and(col("pipeline").eq(lit(self.request.pipeline)))
-            .and(col("planned_at").eq(lit(ScalarValue::TimestampMicrosecond(
-                Some(plan.planned_at),
-                Some("UTC".into()),
-            ))))
-            .and(col("action").in_list(SENT.map(lit).to_vec(), false));
-        let rows = self.plans().await?.scan(None, Some(filter)).await.during(DOING)?;
-        Ok(Batches {
-            rows,
-            creates: Vec::new(),
-            updates: Vec::new(),
-            archives: Vec::new(),
-            batch: None,
-            ended: false,
-        })
     }
 
     fn note(&self, book: &mut RejectBook, row: &Done) {
@@ -419,53 +341,30 @@ impl Sent {
 
 /// The rows of a stored plan in batches of one kind.
 struct Batches {
-    rows: SendableRecordBatchStream,
-    creates: Vec<Task>,
-    updates: Vec<Task>,
-    archives: Vec<Task>,
-    /// A batch of the plan's table and how far it has been read.
-    batch: Option<(RecordBatch, usize)>,
+    rows: StoredRows,
+    waiting: BTreeMap<Kind, Vec<Task>>,
     ended: bool,
 }
 
 impl Batches {
     async fn next(&mut self) -> Result<Option<(Kind, Vec<Task>)>, LoadError> {
         loop {
-            let kinds = [
-                (Kind::Create, &mut self.creates),
-                (Kind::Update, &mut self.updates),
-                (Kind::Archive, &mut self.archives),
-            ];
-            for (kind, tasks) in kinds {
+            for (kind, tasks) in &mut self.waiting {
                 if tasks.len() >= BATCH || (self.ended && !tasks.is_empty()) {
-                    return Ok(Some((kind, std::mem::take(tasks))));
+                    return Ok(Some((*kind, std::mem::take(tasks))));
                 }
             }
             if self.ended {
                 return Ok(None);
             }
-            self.read().await?;
-        }
-    }
-
-    /// Takes one more row.
-    async fn read(&mut self) -> Result<(), LoadError> {
-        match self.batch.take() {
-            Some((batch, row)) if row < batch.num_rows() => {
-                let (kind, task) = Task::new(rows::decode_row(&batch, row)?);
-                match kind {
-                    Kind::Create => self.creates.push(task),
-                    Kind::Update => self.updates.push(task),
-                    Kind::Archive => self.archives.push(task),
-                }
-                self.batch = Some((batch, row + 1));
-            }
-            _ => match self.rows.next().await {
-                Some(batch) => self.batch = Some((batch.during(DOING)?, 0)),
+            match self.rows.next().await? {
                 None => self.ended = true,
-            },
+                Some(row) => {
+                    let (kind, task) = Task::new(row);
+                    self.waiting.entry(kind).or_default().push(task);
+                }
+            }
         }
-        Ok(())
     }
 }
 

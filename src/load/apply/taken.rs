@@ -66,7 +66,7 @@ impl Sender {
     /// Reads the records that have the keys of up to 100 rows.
     async fn find(&self, taken: Vec<Taken>, found: &mut Vec<(Task, Record)>, done: &mut Vec<Done>) {
         let known = taken.iter().filter_map(|taken| taken.existing).collect();
-        let read = if self.may_send() { self.read(known).await } else { None };
+        let read = if self.gate.is_open() { self.read(known).await } else { None };
         let Some(records) = read else {
             return done.extend(taken.into_iter().map(|taken| Self::left(taken.task)));
         };

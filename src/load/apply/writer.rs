@@ -8,7 +8,7 @@ use crate::hubspot::{BatchReply, Client, Error, Record, WriteInput};
 use crate::objects::{ObjectType, RecordId};
 
 /// What a batch does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Create,
     Update,

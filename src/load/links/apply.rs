@@ -2,13 +2,8 @@
 //! taken back, one outcome per row in the ledger.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{col, lit};
-use futures::StreamExt;
 use tokio::task::JoinSet;
 
 use super::deliver::{Done, Sender, Task};
@@ -17,15 +12,17 @@ use super::plan::verdicts;
 use super::send::Road;
 use super::types::{resolved_list, resolved_type};
 use crate::hubspot::{Client, Error};
-use crate::lake::{Lake, Table};
+use crate::lake::Lake;
+use crate::load::apply::gate::Gate;
 use crate::load::apply::settle::Refusal;
+use crate::load::apply::stored::{StoredPlan, StoredRows};
 use crate::load::apply::{ApplyReport, ApplyRequest};
 use crate::load::catch_up::catch_up;
 use crate::load::error::{LoadError, While};
-use crate::load::ledger::{self, Entry, Ledger, WrittenProperty};
+use crate::load::ledger::{Entry, Ledger, WrittenProperty};
 use crate::load::links::write_back_of;
 use crate::load::outcome::{Counts, Outcome};
-use crate::load::plan::{PlanCursors, rows};
+use crate::load::plan::PlanCursors;
 use crate::load::rejects::{Refused, RejectBook};
 
 const DOING: &str = "applying a plan";
@@ -45,12 +42,6 @@ pub(crate) async fn apply_part(
 ) -> Result<ApplyReport, LoadError> {
     let plan = request.plan;
     let part = Part::find(&plan.write_back, request.config)?;
-    if plan.object != part.ledger_object() {
-        return Err(LoadError::PlanOutOfDate {
-            run_id: plan.run_id.clone(),
-            write_back: plan.write_back.clone(),
-        });
-    }
     let (guards, made) = (&request.config.guards, plan.written_before);
     let verdicts = verdicts(&part, guards, &plan.counts, plan.rows(), made, request.accepted);
     if let Some(verdict) = verdicts.iter().find(|verdict| verdict.refuses()).cloned() {
@@ -91,7 +82,8 @@ struct Applying<'a> {
 impl Applying<'_> {
     async fn run(self) -> Result<ApplyReport, LoadError> {
         let cursors = PlanCursors::new(self.request.pipeline, &self.request.plan.write_back);
-        self.check_current(&cursors).await?;
+        let stored = self.stored();
+        stored.check_current(&cursors, &self.part.ledger_object()).await?;
         let sender = Arc::new(self.sender().await?);
         if !self.request.plan.sends_rows() {
             return Ok(report(&self.request, self.request.plan.counts, false, None));
@@ -101,15 +93,15 @@ impl Applying<'_> {
             return Ok(self.ended(&sender, counts));
         }
         let planned_at = self.request.plan.planned_at;
-        self.plans().await?.commit_cursors(&[cursors.applying(planned_at)]).await.during(DOING)?;
-        let mut book = self.book().await?;
-        let ledger = Ledger::open(self.lake, self.heading()).await?;
+        stored.begin(&cursors).await?;
+        let mut book = stored.book().await?;
+        let ledger = Ledger::open(self.lake, stored.heading()).await?;
         let counts = self.send(&sender, Some(&ledger), Some(&mut book)).await;
         // Whatever happened, the outcomes that are known are kept.
         ledger.close().await?;
         let counts = counts?;
         book.store(self.lake).await?;
-        self.plans().await?.commit_cursors(&[cursors.applied(planned_at)]).await.during(DOING)?;
+        stored.table().await?.commit_cursors(&[cursors.applied(planned_at)]).await.during(DOING)?;
         let name = write_back_of(&self.request.plan.write_back);
         let write_back = [(name, self.request.config)];
         catch_up(self.lake, self.request.pipeline, &write_back, now()).await?;
@@ -117,31 +109,11 @@ impl Applying<'_> {
     }
 
     fn ended(&self, sender: &Sender, counts: Counts) -> ApplyReport {
-        let stopped_by = sender.stopped_by.lock().unwrap_or_else(PoisonError::into_inner).take();
-        report(&self.request, counts, sender.stop.is_cancelled(), stopped_by)
+        report(&self.request, counts, sender.gate.is_closed(), sender.gate.stopped_by())
     }
 
-    /// Refuses a plan whose rows are not stored, or that was begun before.
-    async fn check_current(&self, cursors: &PlanCursors) -> Result<(), LoadError> {
-        let plan = self.request.plan;
-        let (run_id, write_back) = (plan.run_id.clone(), plan.write_back.clone());
-        let plans = self.lake.table(&rows::spec().name).await.during(DOING)?;
-        match plans.filter(|_| plan.stored) {
-            None if plan.sends_rows() => Err(LoadError::NoPlan { run_id, write_back }),
-            Some(plans) if cursors.newest(&plans).is_some_and(|at| at >= plan.planned_at) => {
-                Err(LoadError::PlanOutOfDate { run_id, write_back })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn plans(&self) -> Result<Table, LoadError> {
-        let plan = self.request.plan;
-        let missing = || LoadError::NoPlan {
-            run_id: plan.run_id.clone(),
-            write_back: plan.write_back.clone(),
-        };
-        self.lake.table(&rows::spec().name).await.during(DOING)?.ok_or_else(missing)
+    fn stored(&self) -> StoredPlan<'_> {
+        StoredPlan { lake: self.lake, request: &self.request }
     }
 
     /// The road to HubSpot, with labels and lists created that it needs.
@@ -161,26 +133,8 @@ impl Applying<'_> {
             client: client.clone(),
             part: part.clone(),
             road: if dry { Road::Nobody } else { road },
-            stop: self.request.stop.child_token(),
-            may_send: self.request.may_send.clone(),
-            stopped_by: Mutex::new(None),
-            refused_alone: AtomicU32::new(0),
+            gate: Gate::of(&self.request),
         })
-    }
-
-    async fn book(&self) -> Result<RejectBook, LoadError> {
-        let plan = self.request.plan;
-        let (pipeline, run) = (self.request.pipeline, self.request.run_id);
-        RejectBook::open(self.lake, pipeline, &plan.write_back, &plan.object, run, now()).await
-    }
-
-    fn heading(&self) -> ledger::Heading {
-        ledger::Heading {
-            run_id: self.request.run_id.to_owned(),
-            pipeline: self.request.pipeline.to_owned(),
-            write_back: self.request.plan.write_back.clone(),
-            object: self.request.plan.object.clone(),
-        }
     }
 
     /// Sends every row: first all that is to be made. What is to be taken back
@@ -195,15 +149,16 @@ impl Applying<'_> {
         let counts = self.request.plan.counts;
         let mut keeping = Keeping { counts, ledger, book, failed: HashSet::new() };
         for unlinks in [false, true] {
-            let mut rows = self.rows(unlinks).await?;
+            let action = if unlinks { "unlink" } else { "link" };
+            let mut rows = self.stored().rows(&[action]).await?;
             let size = self.part.batch(unlinks);
             let mut flying = JoinSet::new();
             loop {
                 while flying.len() < IN_FLIGHT
-                    && let Some(tasks) = rows.next(&self.part, size).await?
+                    && let Some(tasks) = self.batch(&mut rows, size).await?
                 {
                     if ledger.is_some_and(Ledger::has_failed) {
-                        sender.stop.cancel();
+                        sender.gate.close();
                     }
                     let (tasks, left) = keeping.sift(tasks, unlinks);
                     keeping.take(left).await;
@@ -218,41 +173,17 @@ impl Applying<'_> {
         Ok(keeping.counts)
     }
 
-    async fn rows(&self, unlinks: bool) -> Result<PlanRows, LoadError> {
-        let plan = self.request.plan;
-        let filter = col("run_id")
-            .eq(lit(plan.run_id.as_str()))
-            .and(col("write_back").eq(lit(plan.write_back.as_str())))
-            .and(col("pipeline").eq(lit(self.request.pipeline)))
-            .and(col("action").eq(lit(if unlinks { "unlink" } else { "link" })));
-        let rows = self.plans().await?.scan(None, Some(filter)).await.during(DOING)?;
-        Ok(PlanRows { rows, batch: None, ended: false })
-    }
-}
-
-/// The rows of a stored plan of one action.
-struct PlanRows {
-    rows: SendableRecordBatchStream,
-    /// A batch of the plan's table and how far it has been read.
-    batch: Option<(RecordBatch, usize)>,
-    ended: bool,
-}
-
-impl PlanRows {
     /// The next batch of at most `size` rows; none at the end.
-    async fn next(&mut self, part: &Part, size: usize) -> Result<Option<Vec<Task>>, LoadError> {
+    async fn batch(
+        &self,
+        rows: &mut StoredRows,
+        size: usize,
+    ) -> Result<Option<Vec<Task>>, LoadError> {
         let mut tasks = Vec::new();
-        while tasks.len() < size && !self.ended {
-            match self.batch.take() {
-                Some((batch, row)) if row < batch.num_rows() => {
-                    tasks.extend(Task::new(part, rows::decode_row(&batch, row)?));
-                    self.batch = Some((batch, row + 1));
-                }
-                _ => match self.rows.next().await {
-                    Some(batch) => self.batch = Some((batch.during(DOING)?, 0)),
-                    None => self.ended = true,
-                },
-            }
+        while tasks.len() < size
+            && let Some(row) = rows.next().await?
+        {
+            tasks.extend(Task::new(&self.part, row));
         }
         Ok((!tasks.is_empty()).then_some(tasks))
     }

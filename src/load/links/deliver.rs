@@ -1,26 +1,17 @@
 //! A part's rows on their way: batches, halves, repeats, and one outcome a row.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
 
 use super::decide::PRIMARY_MOVES;
 use super::part::Part;
-use super::send::{Road, keep_first};
-use crate::hubspot::{Client, Error};
-use crate::load::apply::MaySend;
+use super::send::Road;
+use crate::hubspot::Client;
+use crate::load::apply::deliver::MAX_SENDS;
+use crate::load::apply::gate::Gate;
 use crate::load::apply::settle::{BatchFate, Refusal, fate};
 use crate::load::outcome::Outcome;
 use crate::load::plan::PlannedRow;
-
-/// How often a row is sent before its outcome is left unknown to the next run.
-const MAX_SENDS: u32 = 4;
-
-/// Rows refused alone, one after the other with no batch settled between, after
-/// which the refusal is HubSpot's of the whole part and not of a row.
-const MAX_ALONE: u32 = 100;
 
 /// One row of a plan on its way.
 #[derive(Clone, Debug)]
@@ -73,10 +64,7 @@ pub(crate) struct Sender {
     pub(crate) client: Client,
     pub(crate) part: Part,
     pub(crate) road: Road,
-    pub(crate) stop: CancellationToken,
-    pub(crate) may_send: Option<MaySend>,
-    pub(crate) stopped_by: Mutex<Option<Error>>,
-    pub(crate) refused_alone: AtomicU32,
+    pub(crate) gate: Gate,
 }
 
 type Queue = VecDeque<Vec<Task>>;
@@ -131,20 +119,13 @@ impl Sender {
         let mut done = Vec::new();
         let mut queue = Queue::from([tasks]);
         while let Some(tasks) = queue.pop_front() {
-            if !self.may_send() {
+            if !self.gate.is_open() {
                 done.extend(tasks.into_iter().map(Task::left));
                 continue;
             }
             self.send(unlinks, tasks, &mut queue, &mut done).await;
         }
         done
-    }
-
-    fn may_send(&self) -> bool {
-        if self.may_send.as_ref().is_some_and(|may_send| !may_send()) {
-            self.stop.cancel();
-        }
-        !self.stop.is_cancelled()
     }
 
     async fn send(
@@ -157,7 +138,7 @@ impl Sender {
         tasks.iter_mut().for_each(|task| task.sends += 1);
         match self.road.send(&self.client, &self.part, unlinks, &tasks).await {
             Ok(findings) => {
-                self.refused_alone.store(0, Ordering::Relaxed);
+                self.gate.settled();
                 let mut halves = Vec::new();
                 let mut silent = Vec::new();
                 for (task, finding) in tasks.into_iter().zip(findings) {
@@ -174,8 +155,8 @@ impl Sender {
             }
             Err(error) => match fate(&error.kind(), error.api()) {
                 BatchFate::Halve(refusal) if tasks.len() == 1 => {
-                    if self.refused_alone.fetch_add(1, Ordering::Relaxed) >= MAX_ALONE {
-                        self.stop(error);
+                    if self.gate.refused_alone() {
+                        self.gate.stop(error);
                     }
                     done.extend(tasks.into_iter().map(|task| task.refused(refusal.clone())));
                 }
@@ -185,7 +166,7 @@ impl Sender {
                     self.resolve(unlinks, tasks, queue, done).await;
                 }
                 BatchFate::Stop => {
-                    self.stop(error);
+                    self.gate.stop(error);
                     done.extend(tasks.into_iter().map(Task::left));
                 }
             },
@@ -232,11 +213,6 @@ impl Sender {
         if !again.is_empty() {
             queue.push_back(again);
         }
-    }
-
-    fn stop(&self, error: Error) {
-        self.stop.cancel();
-        keep_first(&self.stopped_by, error);
     }
 }
 

@@ -1,8 +1,6 @@
 //! The calls of each part, and what their answers say of each row.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use sha2::{Digest, Sha256};
 
@@ -344,11 +342,6 @@ fn event_id(name: &str, key: &str) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
-}
-
-/// A finding that ends the sending, kept for the report.
-pub(crate) fn keep_first(slot: &Mutex<Option<Error>>, error: Error) {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
 }
 
 #[cfg(test)]
