@@ -51,6 +51,16 @@ async fn part(world: &World, undone: &str) -> UndoPart {
 }
 
 async fn plan_undo(world: &World, run_id: &str, undone: &str, archive: bool) -> PlanSummary {
+    plan_undo_at(world, run_id, undone, archive, Utc::now().timestamp_micros()).await
+}
+
+async fn plan_undo_at(
+    world: &World,
+    run_id: &str,
+    undone: &str,
+    archive: bool,
+    now: i64,
+) -> PlanSummary {
     let part = part(world, undone).await;
     let definitions = definitions(world).await;
     let request = UndoRequest {
@@ -62,7 +72,7 @@ async fn plan_undo(world: &World, run_id: &str, undone: &str, archive: bool) -> 
         definitions: &definitions,
         accepted: &BTreeSet::new(),
         index_lag: Duration::from_secs(60),
-        now: Utc::now().timestamp_micros(),
+        now,
         stop: CancellationToken::new(),
     };
     let plan = load::plan_undo(&world.lake, &world.client, request).await.expect("planned");
@@ -159,6 +169,20 @@ async fn what_was_left_alone_is_in_the_plan_with_its_reason() {
     assert!(why(0).contains("changed in HubSpot"), "{}", why(0));
     assert!(why(1).contains("later run"), "{}", why(1));
     assert!(why(2).contains("no longer shows"), "{}", why(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_plan_archives_nothing_that_was_touched_since() {
+    let world = World::new(SIGN_UPS).await;
+    let minutes_ago = |minutes: i64| Utc::now().timestamp_micros() - minutes * 60_000_000;
+    let made = world.plan_at("r1", &[row("new@example.com", 1.0)], minutes_ago(60)).await;
+    world.apply("r1", &made, CancellationToken::new()).await;
+    let plan = plan_undo_at(&world, "u1", "r1", true, minutes_ago(30)).await;
+    assert_eq!(plan.counts, Counts { wanted: 1, archived: 1, ..Counts::default() });
+    let config = part(&world, "r1").await.config(GuardsConfig::default());
+    let accepted = [load::Guard::MaxArchives].into();
+    let report = apply(&world, "u1", &config, &plan, &accepted).await.expect("applied");
+    assert_eq!(report.counts, Counts { wanted: 1, deferred: 1, ..Counts::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,14 +181,14 @@ impl Sender {
         queue: &mut Queue,
         done: &mut Vec<Done>,
     ) {
-        if kind == Kind::Archive {
-            return self.archive(tasks, queue, done).await;
-        }
-        if kind == Kind::Update {
-            tasks = self.hold_back_edited(tasks, done).await;
+        if kind != Kind::Create {
+            tasks = self.hold_back_edited(kind, tasks, done).await;
         }
         if tasks.is_empty() {
             return;
+        }
+        if kind == Kind::Archive {
+            return self.archive(tasks, queue, done).await;
         }
         let inputs: Vec<WriteInput> = tasks.iter().map(|task| task.input(kind)).collect();
         tasks.iter_mut().for_each(|task| task.sends += 1);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::deliver::{Done, Sender, Task};
 use super::settle::Refusal;
+use super::writer::Kind;
 use crate::hubspot::Record;
 use crate::load::error::LoadError;
 use crate::load::outcome::Outcome;
@@ -16,11 +17,12 @@ const FRESH: i64 = 60 * 1_000_000;
 
 impl Sender {
     /// Takes out the rows whose records no longer hold what they were planned
-    /// over: the next plan decides them anew. Rows sent before are left in, as
-    /// what changed may be our own doing. Without `refresh`, a write-back reads
-    /// nothing.
+    /// over, or which are to be archived and were touched at all: the next plan
+    /// decides them anew. Rows sent before are left in, as what changed may be our
+    /// own doing. Without `refresh`, a write-back reads nothing.
     pub(super) async fn hold_back_edited(
         &self,
+        kind: Kind,
         tasks: Vec<Task>,
         done: &mut Vec<Done>,
     ) -> Vec<Task> {
@@ -51,18 +53,22 @@ impl Sender {
         let mut unchanged = Vec::with_capacity(tasks.len());
         for task in tasks {
             let record = task.row.record_id.and_then(|id| found.get(&id));
-            match record.and_then(|record| Some((self.edited(&task, record)?, record))) {
-                Some((property, record)) => done.push(held_back(task, &property, record)),
+            match record.and_then(|record| Some((self.edited(kind, &task, record)?, record))) {
+                Some((what, record)) => done.push(held_back(task, &what, record)),
                 None => unchanged.push(task),
             }
         }
         unchanged
     }
 
-    /// A property that would be written over another value than was planned.
-    fn edited(&self, task: &Task, record: &Record) -> Option<String> {
+    /// What of a record is no longer as the row was planned over.
+    fn edited(&self, kind: Kind, task: &Task, record: &Record) -> Option<String> {
         if task.sends > 0 {
             return None;
+        }
+        if kind == Kind::Archive {
+            let is_touched = record.updated_at.is_some_and(|at| at > self.planned_at);
+            return (is_touched && !record.archived).then(|| "The record".to_owned());
         }
         let was_edited = |name: &str, old: Option<&str>| {
             self.returned(name, record).unwrap_or_default() != old.unwrap_or("")
@@ -70,15 +76,15 @@ impl Sender {
         let mut writes = task.row.changes.iter().filter(|(_, change)| change.is_write());
         writes
             .find(|(name, change)| was_edited(name, change.old.as_deref()))
-            .map(|(name, _)| name.clone())
+            .map(|(name, _)| format!("Property `{name}`"))
     }
 }
 
-fn held_back(task: Task, property: &str, record: &Record) -> Done {
+fn held_back(task: Task, what: &str, record: &Record) -> Done {
     let refusal = Refusal {
         category: "HUBSPOT_CHANGED".into(),
         message: format!(
-            "Property `{property}` was changed in HubSpot after the plan was made: the next plan decides"
+            "{what} was changed in HubSpot after the plan was made: the next plan decides"
         ),
         ..Refusal::default()
     };
