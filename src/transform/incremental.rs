@@ -15,12 +15,9 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::DataFrame;
 
 use super::TransformError;
-use super::compare::{Comparison, Diff};
+use super::compare::Diff;
 use super::staging::Staged;
-use super::table::{
-    RECORDED_FROM_MEMORY, REPLACE_PAST_ROWS, TableBuild, TableOutcome, merge_part, sorted,
-    with_spilling_joins,
-};
+use super::table::{TableBuild, TableOutcome, sorted, with_spilling_joins};
 use crate::lake::{Cursor, Table};
 
 /// Cursor of an incremental model: when the run started that last built it (µs
@@ -49,37 +46,17 @@ impl TableBuild<'_> {
             outcome.rows = table.row_count();
             return Ok((outcome, None));
         }
-        let key = &self.model.config.key;
         let stored = self.rows_with_keys(table, staged, schema).await?;
-        let mut comparison =
-            Comparison::new(stored, staged.stream()?, key).map_err(|error| self.running(error))?;
-        let most = REPLACE_PAST_ROWS.max(table.row_count() / 2);
-        let mut merge = table.merge().map_err(|error| self.lake_error(error))?;
-        let (mut kept, mut merging) = (Some(Vec::new()), true);
-        while let Some(diff) = comparison.next().await.map_err(|error| self.running(error))? {
-            // What the model computes no more stays.
-            let Some(diff) = diff.without_deletes() else { continue };
-            outcome.count(&diff);
-            merging = merging && outcome.changes() <= most;
-            if merging {
-                let pushed = merge.push(merge_part(&diff, key)?).await;
-                pushed.map_err(|error| self.lake_error(error))?;
-            }
-            match &mut kept {
-                Some(kept) if outcome.changes() <= RECORDED_FROM_MEMORY => kept.push(diff),
-                _ => kept = None,
-            }
-        }
-        if merging {
-            merge.commit(&cursor).await.map_err(|error| self.lake_error(error))?;
-        } else {
-            drop(merge);
+        // What the model computes no more stays.
+        let merged =
+            self.merge(table, stored, staged, &cursor, Diff::without_deletes, &mut outcome).await?;
+        if !merged.is_done {
             let rows = self.whole(table, staged, schema).await?;
             let replaced = table.replace(rows, &cursor).await;
             replaced.map_err(|error| self.lake_error(error))?;
         }
         outcome.rows = table.row_count();
-        Ok((outcome, kept))
+        Ok((outcome, merged.differences))
     }
 
     /// That this run built the table. A clock that went back moves nothing.

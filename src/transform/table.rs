@@ -28,11 +28,11 @@ use crate::lake::{Changes, Cursor, FieldChange, Lake, LakeError, Table, TableNam
 
 /// Past this many changed rows, and past half of the table, writing the table
 /// anew is cheaper than merging into it.
-pub(super) const REPLACE_PAST_ROWS: u64 = 100_000;
+const REPLACE_PAST_ROWS: u64 = 100_000;
 
 /// Up to this many changed rows are kept in memory until they are recorded;
 /// more are found again by comparing the two versions.
-pub(super) const RECORDED_FROM_MEMORY: u64 = 20_000;
+const RECORDED_FROM_MEMORY: u64 = 20_000;
 
 /// A sort that has spilled holds two batches of every file that it merges:
 /// short ones let wide rows fit in the memory limit.
@@ -57,6 +57,14 @@ impl TableOutcome {
         self.updated += diff.after.num_rows() as u64;
         self.deleted += diff.deleted.num_rows() as u64;
     }
+}
+
+/// What merging differences came to.
+pub(super) struct Merged {
+    /// False where there are so many that the table is better written anew.
+    pub(super) is_done: bool,
+    /// The differences, if they are few.
+    pub(super) differences: Option<Vec<Diff>>,
 }
 
 /// Builds one table.
@@ -227,34 +235,50 @@ impl TableBuild<'_> {
             let added = table.append_stream(staged.stream()?, &cursors).await;
             return added.map(|_| (outcome, None)).map_err(|error| self.lake_error(error));
         }
-        let mut kept = Some(Vec::new());
+        let stored = self.stored_rows(table, schema, &self.model.config.key).await?;
+        let merged = self.merge(table, stored, staged, &cursors, Some, &mut outcome).await?;
+        if !merged.is_done {
+            let replaced = table.replace(staged.stream()?, &cursors).await;
+            replaced.map_err(|error| self.lake_error(error))?;
+        }
+        Ok((outcome, merged.differences))
+    }
+
+    /// Compares stored rows with staged ones, both in order of key, and merges
+    /// what differs and `wanted` lets through, if it is little enough; counts it
+    /// either way.
+    pub(super) async fn merge(
+        &self,
+        table: &mut Table,
+        stored: SendableRecordBatchStream,
+        staged: &Staged,
+        cursors: &[Cursor],
+        wanted: impl Fn(Diff) -> Option<Diff>,
+        outcome: &mut TableOutcome,
+    ) -> Result<Merged, TransformError> {
         let key = &self.model.config.key;
-        let stored = self.stored_rows(table, schema, key).await?;
         let mut comparison =
             Comparison::new(stored, staged.stream()?, key).map_err(|error| self.running(error))?;
         let most = REPLACE_PAST_ROWS.max(table.row_count() / 2);
         let mut merge = table.merge().map_err(|error| self.lake_error(error))?;
-        let mut merging = true;
+        let mut merged = Merged { is_done: true, differences: Some(Vec::new()) };
         while let Some(diff) = comparison.next().await.map_err(|error| self.running(error))? {
+            let Some(diff) = wanted(diff) else { continue };
             outcome.count(&diff);
-            merging = merging && outcome.changes() <= most;
-            if merging {
+            merged.is_done = merged.is_done && outcome.changes() <= most;
+            if merged.is_done {
                 let pushed = merge.push(merge_part(&diff, key)?).await;
                 pushed.map_err(|error| self.lake_error(error))?;
             }
-            match &mut kept {
-                Some(kept) if outcome.changes() <= RECORDED_FROM_MEMORY => kept.push(diff),
-                _ => kept = None,
+            match &mut merged.differences {
+                Some(known) if outcome.changes() <= RECORDED_FROM_MEMORY => known.push(diff),
+                _ => merged.differences = None,
             }
         }
-        if merging {
-            merge.commit(&cursors).await.map_err(|error| self.lake_error(error))?;
-        } else {
-            drop(merge);
-            let replaced = table.replace(staged.stream()?, &cursors).await;
-            replaced.map_err(|error| self.lake_error(error))?;
+        if merged.is_done {
+            merge.commit(cursors).await.map_err(|error| self.lake_error(error))?;
         }
-        Ok((outcome, kept))
+        Ok(merged)
     }
 
     /// Without a key rows cannot be told apart: the table is written anew when
@@ -400,7 +424,7 @@ struct KnownChanges {
 }
 
 /// The differences as the lake merges them.
-pub(super) fn merge_part(diff: &Diff, key: &[String]) -> Result<Changes, TransformError> {
+fn merge_part(diff: &Diff, key: &[String]) -> Result<Changes, TransformError> {
     let deletes = (diff.deleted.num_rows() > 0).then(|| key_columns(&diff.deleted, key));
     Ok(Changes {
         rows: vec![diff.inserted.clone(), diff.after.clone()],
