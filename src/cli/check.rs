@@ -26,9 +26,14 @@ pub(super) async fn run(args: &CheckArgs, common: &Common) -> Result<Outcome, Fa
             }
         }
     }
-    outcome.worsen(check_models(&project, &definitions, args.offline, common).await?);
-    if outcome == Outcome::Succeeded {
-        say(common, "All is well");
+    let (models, is_whole) = check_models(&project, &definitions, args.offline, common).await?;
+    outcome.worsen(models);
+    match (outcome, is_whole) {
+        (Outcome::Succeeded, true) => say(common, "All is well"),
+        (Outcome::Succeeded, false) => {
+            say(common, "Nothing wrong was found; what the lines with `!` are about is open");
+        }
+        _ => {}
     }
     Ok(outcome)
 }
@@ -39,13 +44,13 @@ fn say(common: &Common, text: &str) {
     }
 }
 
-/// Plans every model against the known columns.
+/// Plans every model against the known columns; whether nothing was left open.
 async fn check_models(
     project: &Project,
     definitions: &Definitions,
     offline: bool,
     common: &Common,
-) -> Result<Outcome, Failure> {
+) -> Result<(Outcome, bool), Failure> {
     let known = pipeline::known_tables(project, definitions, offline).await?;
     let checked = pipeline::check_models(project, &known, definitions).await?;
     for note in known.notes.iter().chain(&checked.notes) {
@@ -54,7 +59,9 @@ async fn check_models(
     for problem in &checked.problems {
         eprintln!("{problem}");
     }
-    Ok(if checked.problems.is_empty() { Outcome::Succeeded } else { Outcome::Settings })
+    let is_whole = known.notes.is_empty() && checked.notes.is_empty();
+    let is_sound = checked.problems.is_empty();
+    Ok((if is_sound { Outcome::Succeeded } else { Outcome::Settings }, is_whole))
 }
 
 /// Whether the token works, is the right account's, and sees every object.

@@ -4,6 +4,20 @@ use datafusion::error::DataFusionError;
 use crate::hubspot;
 use crate::lake::LakeError;
 
+/// An error and its causes as one sentence, each said once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Where a decoder gave up. Its own words are not kept: they quote what it read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misread {

@@ -38,6 +38,7 @@ pub use associations::{
 };
 pub use config::{AssociationSelection, Cadence, ExtractObjectConfig, PropertySelection};
 pub use decode::{Page, Unreadable, decode_page};
+pub(crate) use error::chain;
 pub use error::{ExtractError, Misread};
 pub use history::{HistoryReport, HistorySync, PROPERTY_HISTORY, is_history_current, sync_history};
 pub use known::{ExpectedMirror, expected_mirror, other_table_schema};

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{PipelineError, lake_outcome, transform_outcome};
-use super::extracting::chain;
 use super::outcome::Outcome;
 use super::results::{ModelResult, RunResults};
 use super::session::Session;
 use super::settings::{PipelineConfig, Project};
 use super::sources::open_sources;
 use super::{history, known};
+use crate::extract::chain;
 use crate::lake::{Lake, LakeError, TableName};
 use crate::transform::{
     self, BuildOptions, BuildReport, Engine, ModelReport, ModelStatus, TestOutcome,

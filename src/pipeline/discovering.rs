@@ -11,11 +11,12 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::error::{PipelineError, hubspot_outcome};
-use super::extracting::{chain, is_absence, table_of};
+use super::extracting::{is_absence, table_of};
 use super::outcome::Outcome;
 use super::session::Session;
 use super::settings::Project;
 use super::wanted::{ObjectJob, Schemas, wanted};
+use crate::extract::chain;
 use crate::extract::source::{ColumnType, Source};
 use crate::extract::{self, CustomObject, ExtractAllConfig, ExtractConfig};
 use crate::lake::{Changes, Lake, TableName, TableSpec};

@@ -11,6 +11,7 @@ use super::hanging;
 use super::outcome::Outcome;
 use super::session::Session;
 use super::wanted::{ObjectJob, Schemas, Wanted};
+use crate::extract::chain;
 use crate::extract::{self, ExtractError, ObjectReport, ObjectSync, SyncMode};
 use crate::hubspot::{self, ErrorKind};
 use crate::load::{self, UnreadRecord};
@@ -416,18 +417,4 @@ fn listed(tables: &[&str]) -> String {
 /// The SQL name of an object's mirror.
 pub(super) fn table_of(object: &ObjectType) -> String {
     extract::mirror_table(object).to_string()
-}
-
-/// An error and its causes as one sentence, each said once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

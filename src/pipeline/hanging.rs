@@ -1,10 +1,11 @@
 //! What hangs on the objects: associations, former values, lists.
 
 use super::error::extract_outcome;
-use super::extracting::{Extracted, chain, table_of};
+use super::extracting::{Extracted, table_of};
 use super::outcome::Outcome;
 use super::session::Session;
 use super::wanted::{ObjectJob, Wanted};
+use crate::extract::chain;
 use crate::extract::{
     self, ASSOCIATIONS, AssociationSync, AssociationTarget, HistorySync, LIST_MEMBERSHIPS,
     ListsConfig, ListsReport, PROPERTY_HISTORY, PairOutcome,

@@ -12,9 +12,9 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::TryStreamExt;
 
 use super::error::PipelineError;
-use super::extracting::chain;
 use super::settings::Project;
 use super::wanted;
+use crate::extract::chain;
 use crate::extract::source::{Source, SourceConfig};
 use crate::extract::{ExpectedMirror, expected_mirror, mirror_table, other_table_schema};
 use crate::lake::{Changes, Lake, Table, TableName, TableSpec};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::building::{self, BuildRequest, Built};
 use super::error::PipelineError;
-use super::extracting::{self, Extracted, chain};
+use super::extracting::{self, Extracted};
 use super::history::{self, StoredPlans};
 use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
@@ -14,6 +14,7 @@ use super::sources::{self, OpenedSources};
 use super::wanted::wanted;
 use super::writing::{self, Apply, Next, Stage, WriteOptions};
 use crate::extract::SyncMode;
+use crate::extract::chain;
 use crate::lake::{MaintenancePolicy, TableName};
 use crate::load::PlanSummary;
 use crate::transform::{Engine, ModelStatus};

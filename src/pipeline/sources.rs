@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::error::PipelineError;
-use super::extracting::chain;
 use super::outcome::Outcome;
 use super::results::{RunResults, SourceResult};
 use super::session::Session;
 use super::settings::Project;
+use crate::extract::chain;
 use crate::extract::source::{BadFile, Source, SourceError, copy_source};
 use crate::lake::{Lake, TableName};
 use crate::transform::Engine;

@@ -1,12 +1,12 @@
 //! Taking a run back: what it wrote is planned back and applied as any plan.
 
 use super::error::PipelineError;
-use super::extracting::chain;
 use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
 use super::run::{Finished, finish, new_run_id};
 use super::session::Session;
 use super::writing::{self, Apply, Next, WriteOptions, now, unsent};
+use crate::extract::chain;
 use crate::load::{self, Guard, GuardsConfig, PlanSummary, UndoPart, UndoRequest};
 use crate::objects::ObjectType;
 

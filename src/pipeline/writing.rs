@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::building::Built;
 use super::error::{PipelineError, hubspot_outcome};
-use super::extracting::chain;
 use super::outcome::Outcome;
 use super::results::RunResults;
 use super::session::Session;
 use super::settings::PipelineConfig;
 use super::undoing;
 use super::wanted::ObjectJob;
+use crate::extract::chain;
 use crate::extract::{
     ASSOCIATIONS, LIST_MEMBERSHIPS, PROPERTY_HISTORY, are_memberships_current, associations_behind,
     is_complete, is_history_current,

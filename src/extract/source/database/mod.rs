@@ -49,15 +49,7 @@ impl Trouble {
     /// What a library said, causes and all, with every secret struck out.
     #[allow(dead_code, reason = "which of the kinds use it depends on the features")]
     fn of(error: &(dyn Error + 'static), secrets: &[&str]) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.contains(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
+        let mut text = crate::extract::chain(error);
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "…");
         }
