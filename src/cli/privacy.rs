@@ -30,8 +30,14 @@ async fn purge(args: &PurgeArgs, common: &Common) -> Result<Outcome, Failure> {
 
 /// What the table of figures does not say.
 fn tell(purged: &PurgeOutcome, whom: &str) {
+    if !purged.found && !purged.resumed {
+        return eprintln!(
+            "No row of the lake is about {whom}: nothing was changed. Is the id right, and of the \
+             object type that `--object` names?"
+        );
+    }
     if !purged.found {
-        eprintln!("No row was about {whom}");
+        eprintln!("No row was about {whom}; a purge that was cut before has been finished");
     }
     if !purged.rebuilt.is_empty() {
         eprintln!("Built anew from what is left: {}", purged.rebuilt.join(", "));

@@ -1,13 +1,13 @@
 //! A page of records, from response bytes straight into Arrow columns.
 //!
-//! The body is walked once by serde; every value goes from the body into the
-//! builder of its column, with no map of strings per record on the way. serde_json
-//! is the quickest way there once the body is known to be UTF-8 as a whole, which
-//! spares it to look at every text again (`benches/parsers/`).
+//! The body is checked to be UTF-8 as a whole and walked once; every value goes
+//! from the body into the builder of its column, with no map of strings per record
+//! on the way. `benches/parsers/` compares parsers on the same page.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -16,12 +16,12 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::error::ExtractError;
+use super::error::{ExtractError, Misread};
 use super::mirror::{MirrorSchema, map_field_names};
+use super::scan::{Scanner, is_plain, misread_after};
 use crate::objects::values::{self, Parsed};
 
 /// One decoded page.
@@ -89,28 +89,29 @@ pub fn decode_page(
     body: &[u8],
     synced_at: i64,
 ) -> Result<Page, ExtractError> {
-    let mut columns = Columns::new(schema, synced_at);
-    let beside = match std::str::from_utf8(body) {
-        Ok(text) => read(&mut columns, serde_json::Deserializer::from_str(text)),
-        // It says at which line the text is none.
-        Err(_) => read(&mut columns, serde_json::Deserializer::from_slice(body)),
-    };
-    let beside = beside.map_err(|source| ExtractError::Page {
+    let misread = |source| ExtractError::Page {
         object: schema.object().to_string(),
         correlation_id: None,
-        source: source.into(),
-    })?;
+        source,
+    };
+    let text = std::str::from_utf8(body).map_err(|error| misread(misread_bytes(body, error)))?;
+    let mut columns = Columns::new(schema, synced_at);
+    let beside = read_page(&mut columns, &mut Scanner::new(text)).map_err(misread)?;
     columns.finish(beside)
 }
 
-fn read<'de, R: serde_json::de::Read<'de>>(
-    columns: &mut Columns<'_>,
-    mut json: serde_json::Deserializer<R>,
-) -> Result<Beside, serde_json::Error> {
-    let beside = PageSeed { columns }.deserialize(&mut json)?;
-    json.end()?;
-    Ok(beside)
+/// Where a body is no text.
+fn misread_bytes(body: &[u8], error: Utf8Error) -> Misread {
+    match error.error_len() {
+        None => Misread::Truncated,
+        Some(_) => misread_after(&body[..error.valid_up_to()]),
+    }
 }
+
+/// Rows that builders have room for at first: those of a page.
+const USUAL_ROWS: usize = 100;
+/// Bytes of a text that builders have room for at first.
+const USUAL_TEXT: usize = 16;
 
 /// The builder of one property's column.
 enum Values {
@@ -124,11 +125,11 @@ enum Values {
 impl Values {
     fn new(data_type: &DataType) -> Self {
         match data_type {
-            DataType::Float64 => Self::Number(Float64Builder::new()),
-            DataType::Boolean => Self::Bool(BooleanBuilder::new()),
-            DataType::Date32 => Self::Date(Date32Builder::new()),
+            DataType::Float64 => Self::Number(Float64Builder::with_capacity(USUAL_ROWS)),
+            DataType::Boolean => Self::Bool(BooleanBuilder::with_capacity(USUAL_ROWS)),
+            DataType::Date32 => Self::Date(Date32Builder::with_capacity(USUAL_ROWS)),
             DataType::Timestamp(..) => Self::Time(time_builder()),
-            _ => Self::Text(StringBuilder::new()),
+            _ => Self::Text(StringBuilder::with_capacity(USUAL_ROWS, USUAL_ROWS * USUAL_TEXT)),
         }
     }
 
@@ -183,7 +184,7 @@ fn append_parsed<T>(parsed: Parsed<T>, append: impl FnOnce(Option<T>)) -> bool {
 }
 
 fn time_builder() -> TimestampMicrosecondBuilder {
-    TimestampMicrosecondBuilder::new().with_timezone("UTC")
+    TimestampMicrosecondBuilder::with_capacity(USUAL_ROWS).with_timezone("UTC")
 }
 
 /// What stands beside a record's properties.
@@ -231,10 +232,10 @@ impl<'a> Columns<'a> {
                 .collect(),
             properties: columns.iter().map(|column| Values::new(&column.data_type)).collect(),
             filled: vec![0; columns.len()],
-            ids: Int64Builder::new(),
+            ids: Int64Builder::with_capacity(USUAL_ROWS),
             created_at: time_builder(),
             updated_at: time_builder(),
-            archived: BooleanBuilder::new(),
+            archived: BooleanBuilder::with_capacity(USUAL_ROWS),
             archived_at: time_builder(),
             rescue: MapBuilder::new(
                 Some(map_field_names()),
@@ -248,16 +249,17 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// Where the property that comes `nth` in its record is likely to go, and its name.
+    fn guess(&self, nth: usize) -> Option<(usize, &'a str)> {
+        let column = *self.order.get(nth)?;
+        Some((column, &self.schema.properties()[column].property))
+    }
+
     /// The column of the property that came `nth` in its record.
     fn column(&mut self, nth: usize, name: &str) -> Option<usize> {
-        if let Some(&guess) = self.order.get(nth)
-            && self.schema.properties()[guess].property == name
-        {
-            return Some(guess);
-        }
         let found = *self.by_name.get(name)?;
         self.order.truncate(nth);
-        if self.order.len() == nth {
+        if self.order.len() == nth && is_plain(name) {
             self.order.push(found);
         }
         Some(found)
@@ -337,52 +339,21 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A JSON string, borrowed from the body where it has no escapes; numbers and
-/// booleans become their text, because a client must not fail on them.
-struct Text<'de>(Option<Cow<'de, str>>);
-
-impl<'de> serde::Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or null")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Borrowed(text))))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Owned(text.to_owned()))))
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text(None))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Owned(value.to_string()))))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Owned(value.to_string()))))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Owned(value.to_string()))))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-                Ok(Text(Some(Cow::Owned(value.to_string()))))
-            }
-        }
-        deserializer.deserialize_any(TextVisitor)
-    }
+/// A value that should have been a text: a client must not fail on it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Bare {
+    Bool(bool),
+    Number(serde_json::Number),
 }
 
-/// An object key, borrowed where it has no escapes (a bare `Cow` never is).
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The top of a page: `{"results": […], "paging": {"next": {"after": …}}}`.
-struct PageSeed<'c, 'a> {
-    columns: &'c mut Columns<'a>,
+impl fmt::Display for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
 }
 
 /// What stands beside the records of a page.
@@ -392,51 +363,12 @@ struct Beside {
     total: Option<u64>,
 }
 
-impl<'de> DeserializeSeed<'de> for PageSeed<'_, '_> {
-    type Value = Beside;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for PageSeed<'_, '_> {
-    type Value = Beside;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a page of records")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut beside, mut has_results) = (Beside::default(), false);
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            match key.0.as_ref() {
-                "results" => {
-                    map.next_value_seed(RecordsSeed { columns: self.columns })?;
-                    has_results = true;
-                }
-                "paging" => {
-                    beside.next = map.next_value::<Option<Paging>>()?.and_then(Paging::after);
-                }
-                "total" => beside.total = map.next_value::<serde_json::Value>()?.as_u64(),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        if !has_results {
-            return Err(A::Error::missing_field("results"));
-        }
-        Ok(beside)
-    }
-}
-
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Paging {
     next: Option<NextPage>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct NextPage {
     after: Option<serde_json::Value>,
 }
@@ -451,109 +383,261 @@ impl Paging {
     }
 }
 
-struct RecordsSeed<'c, 'a> {
-    columns: &'c mut Columns<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordsSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordsSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
-        while records.next_element_seed(RecordSeed { columns: self.columns })?.is_some() {}
-        Ok(())
-    }
-}
-
-struct RecordSeed<'c, 'a> {
-    columns: &'c mut Columns<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut envelope = Envelope::default();
-        while let Some(key) = map.next_key::<Key<'de>>()? {
-            match key.0.as_ref() {
-                "id" => {
-                    envelope.id =
-                        map.next_value::<Text<'de>>()?.0.and_then(|text| text.parse().ok())
+/// `{"results": […], "paging": {"next": {"after": …}}, "total": …}`
+fn read_page(columns: &mut Columns<'_>, page: &mut Scanner<'_>) -> Result<Beside, Misread> {
+    let (mut beside, mut has_results, mut is_first) = (Beside::default(), false, true);
+    page.expect(b'{')?;
+    while let Some(name) = page.name(is_first)? {
+        is_first = false;
+        match name.as_ref() {
+            "results" => {
+                page.expect(b'[')?;
+                let mut is_first = true;
+                while page.element(is_first)? {
+                    is_first = false;
+                    read_record(columns, page)?;
                 }
-                "properties" => map.next_value_seed(PropertiesSeed { columns: self.columns })?,
-                "createdAt" => envelope.created_at = next_time(&mut map)?,
-                "updatedAt" => envelope.updated_at = next_time(&mut map)?,
-                "archivedAt" => envelope.archived_at = next_time(&mut map)?,
-                "archived" => {
-                    envelope.archived = map.next_value::<Option<bool>>()?.unwrap_or(false)
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
+                has_results = true;
+            }
+            "paging" => beside.next = page.value::<Option<Paging>>()?.and_then(Paging::after),
+            "total" => beside.total = page.value::<serde_json::Value>()?.as_u64(),
+            _ => drop(page.value::<IgnoredAny>()?),
+        }
+    }
+    // JSON of another shape, such as an error's body.
+    if !has_results {
+        return Err(Misread::Shape { line: 1, column: 1 });
+    }
+    page.end()?;
+    Ok(beside)
+}
+
+/// `{"id": "…", "properties": {…}, "createdAt": "…", "updatedAt": "…", …}`
+fn read_record(columns: &mut Columns<'_>, page: &mut Scanner<'_>) -> Result<(), Misread> {
+    let (mut envelope, mut is_first) = (Envelope::default(), true);
+    page.expect(b'{')?;
+    while let Some(name) = page.name(is_first)? {
+        is_first = false;
+        match name.as_ref() {
+            "id" => envelope.id = read_text(page)?.and_then(|text| text.parse().ok()),
+            "properties" => read_properties(columns, page)?,
+            "createdAt" => envelope.created_at = read_time(page)?,
+            "updatedAt" => envelope.updated_at = read_time(page)?,
+            "archivedAt" => envelope.archived_at = read_time(page)?,
+            "archived" => envelope.archived = page.value::<Option<bool>>()?.unwrap_or(false),
+            _ => drop(page.value::<IgnoredAny>()?),
+        }
+    }
+    columns.end_record(envelope);
+    Ok(())
+}
+
+/// A text or null; of a bare number or truth value, its text.
+fn read_text<'a>(page: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, Misread> {
+    if let Some(text) = page.string()? {
+        return Ok(Some(text));
+    }
+    if page.take_null() {
+        return Ok(None);
+    }
+    Ok(Some(page.value::<Bare>()?.to_string().into()))
+}
+
+fn read_time(page: &mut Scanner<'_>) -> Result<Option<i64>, Misread> {
+    Ok(read_text(page)?.and_then(|text| values::parse_datetime(&text).value()))
+}
+
+/// `{"name": "value", …}`
+fn read_properties(columns: &mut Columns<'_>, page: &mut Scanner<'_>) -> Result<(), Misread> {
+    let (mut nth, mut is_first) = (0, true);
+    page.expect(b'{')?;
+    loop {
+        let guess = columns.guess(nth).filter(|(_, name)| page.take_name(is_first, name));
+        let column = match guess {
+            Some((column, _)) => Some(column),
+            None => match page.name(is_first)? {
+                Some(name) => columns.column(nth, &name),
+                None => return Ok(()),
+            },
+        };
+        is_first = false;
+        // Nearly every value is one of the first two.
+        if let Some(text) = page.plain() {
+            column.into_iter().for_each(|column| columns.append(column, text));
+        } else if !page.take_null() {
+            let text = read_text(page)?;
+            let value = column.zip(text);
+            value.into_iter().for_each(|(column, text)| columns.append(column, &text));
+        }
+        nth += usize::from(column.is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::extract::known::definition;
+    use crate::objects::{ObjectType, PropertyType};
+
+    const NAMES: [(&str, PropertyType); 6] = [
+        ("firstname", PropertyType::String),
+        ("amount", PropertyType::Number),
+        ("closed_at", PropertyType::DateTime),
+        ("birthday", PropertyType::Date),
+        ("is_customer", PropertyType::Bool),
+        ("what \"they\" say", PropertyType::String),
+    ];
+
+    fn schema() -> MirrorSchema {
+        let definitions = NAMES.map(|(name, property_type)| definition(name, property_type));
+        MirrorSchema::new(&ObjectType::CONTACTS, &definitions)
+    }
+
+    /// The same page by way of a tree of values; none if it is no page.
+    fn by_way_of_a_tree(schema: &MirrorSchema, body: &[u8]) -> Option<Page> {
+        let tree: Value = serde_json::from_slice(body).ok()?;
+        let text = |value: &Value| match value {
+            Value::Null => Some(None),
+            Value::String(text) => Some(Some(text.clone())),
+            Value::Array(_) | Value::Object(_) => None,
+            bare => Some(Some(bare.to_string())),
+        };
+        let mut columns = Columns::new(schema, 7);
+        for record in tree.get("results")?.as_array()? {
+            let record = record.as_object()?;
+            let field = |name: &str| text(record.get(name).unwrap_or(&Value::Null));
+            let time = |name: &str| {
+                field(name).map(|text| text.and_then(|text| values::parse_datetime(&text).value()))
+            };
+            let envelope = Envelope {
+                id: field("id")?.and_then(|text| text.parse().ok()),
+                created_at: time("createdAt")?,
+                updated_at: time("updatedAt")?,
+                archived: match record.get("archived") {
+                    None | Some(Value::Null) => false,
+                    Some(archived) => archived.as_bool()?,
+                },
+                archived_at: time("archivedAt")?,
+            };
+            if let Some(properties) = record.get("properties") {
+                for (name, value) in properties.as_object()? {
+                    if let (Some(text), Some(column)) =
+                        (text(value)?, columns.by_name.get(name.as_str()))
+                    {
+                        columns.append(*column, &text);
+                    }
                 }
             }
+            columns.end_record(envelope);
         }
-        self.columns.end_record(envelope);
-        Ok(())
-    }
-}
-
-fn next_time<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<i64>, A::Error> {
-    let text = map.next_value::<Text<'de>>()?.0;
-    Ok(text.and_then(|text| values::parse_datetime(&text).value()))
-}
-
-struct PropertiesSeed<'c, 'a> {
-    columns: &'c mut Columns<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for PropertiesSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for PropertiesSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record's properties")
+        let paging = tree.get("paging").cloned().unwrap_or(Value::Null);
+        let next = serde_json::from_value::<Option<Paging>>(paging).ok()?.and_then(Paging::after);
+        let total = tree.get("total").and_then(Value::as_u64);
+        columns.finish(Beside { next, total }).ok()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut nth = 0;
-        while let Some(name) = map.next_key::<Key<'de>>()? {
-            let column = self.columns.column(nth, &name.0);
-            let text = map.next_value::<Text<'de>>()?.0;
-            if let (Some(column), Some(text)) = (column, text) {
-                self.columns.append(column, &text);
+    fn property() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            4 => any::<String>().prop_map(Value::from),
+            2 => Just(Value::Null),
+            1 => Just(json!("2024-08-15T17:09:13.648Z")),
+            1 => Just(json!("2024-08-15")),
+            1 => Just(json!("true")),
+            2 => any::<f32>().prop_map(|number| json!(number.to_string())),
+            1 => any::<i32>().prop_map(Value::from),
+            1 => any::<bool>().prop_map(Value::from),
+        ]
+    }
+
+    fn record() -> impl Strategy<Value = Value> {
+        let names = NAMES.map(|(name, _)| name).into_iter().chain(["not_selected"]);
+        let names = names.collect::<Vec<_>>();
+        let properties = prop::collection::vec((prop::sample::select(names), property()), 0..9);
+        (any::<u32>(), properties, any::<bool>()).prop_map(|(id, properties, archived)| {
+            let properties: serde_json::Map<String, Value> =
+                properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            json!({
+                "id": id.to_string(),
+                "properties": properties,
+                "createdAt": "2025-06-01T14:31:48.469Z",
+                "unknown": [{"deep": [1, "\\\"}]", null]}],
+                "archived": archived,
+            })
+        })
+    }
+
+    fn page() -> impl Strategy<Value = Vec<u8>> {
+        let beside = (any::<bool>(), any::<bool>());
+        (prop::collection::vec(record(), 0..5), beside).prop_map(|(results, (more, pretty))| {
+            let mut page = json!({ "total": results.len(), "results": results });
+            if more {
+                page["paging"] = json!({"next": {"after": "51854903611", "link": "?after=5"}});
             }
-            nth += usize::from(column.is_some());
+            let write = if pretty { serde_json::to_vec_pretty } else { serde_json::to_vec };
+            write(&page).expect("a page is JSON")
+        })
+    }
+
+    fn assert_same(body: &[u8]) -> Result<(), TestCaseError> {
+        let schema = schema();
+        let expected = by_way_of_a_tree(&schema, body);
+        let text = String::from_utf8_lossy(body).into_owned();
+        match (decode_page(&schema, body, 7), expected) {
+            (Ok(page), Some(expected)) => {
+                prop_assert_eq!(&page.rows, &expected.rows, "{}", text);
+                prop_assert_eq!((page.next, page.total), (expected.next, expected.total));
+                prop_assert_eq!(
+                    (page.rejected, page.rescued),
+                    (expected.rejected, expected.rescued)
+                );
+            }
+            (Err(_), None) => {}
+            (Ok(_), None) => prop_assert!(false, "taken although it is no page: {text}"),
+            (Err(error), Some(_)) => prop_assert!(false, "{error:?}: {text}"),
         }
         Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_what_a_tree_of_values_says(body in page()) {
+            assert_same(&body)?;
+        }
+
+        #[test]
+        fn a_spoilt_page_is_refused_where_a_tree_of_values_is(
+            body in page(),
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![any::<u8>(), prop::sample::select(b"\"\\{}[]:,nt 0".to_vec())],
+            edit in 0..4,
+        ) {
+            let mut body = body;
+            let at = at.index(body.len());
+            match edit {
+                0 => body[at] = byte,
+                1 => body.insert(at, byte),
+                2 => drop(body.remove(at)),
+                _ => body.truncate(at),
+            }
+            assert_same(&body)?;
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_values_of_one_name_stands() {
+        let body = br#"{"results": [{"id": "1", "properties": {"amount": "1", "amount": "2"}}]}"#;
+        let page = decode_page(&schema(), body, 7).expect("a page");
+        let amounts = page.rows.column_by_name("amount").expect("the column");
+        assert_eq!(amounts.as_primitive::<arrow::datatypes::Float64Type>().values(), &[1.0]);
+    }
+
+    #[test]
+    fn an_error_s_body_is_no_page() {
+        let body = br#"{"status": "error", "message": "no", "correlationId": "c"}"#;
+        assert!(decode_page(&schema(), body, 7).is_err());
     }
 }

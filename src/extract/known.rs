@@ -72,7 +72,7 @@ pub fn other_table_schema(table: &str) -> Option<SchemaRef> {
     }
 }
 
-fn definition(name: &str, property_type: PropertyType) -> PropertyDefinition {
+pub(super) fn definition(name: &str, property_type: PropertyType) -> PropertyDefinition {
     PropertyDefinition {
         name: name.to_owned(),
         label: String::new(),

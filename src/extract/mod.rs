@@ -26,6 +26,7 @@ mod ranges;
 mod reader;
 mod reference;
 mod register;
+mod scan;
 mod selection;
 pub mod source;
 mod stored;

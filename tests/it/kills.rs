@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use arrow::util::pretty::pretty_format_batches;
 use hublake::emulator::{Fault, FaultAction};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::s3::{Hold, S3};
@@ -132,4 +134,66 @@ async fn killed_at_any_send_the_next_run_finishes_the_work() {
             );
         }
     }
+}
+
+/// The objects of a store in which a word stands: rows of data files, and the log.
+fn naming(s3: &S3, word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, object) in s3.objects() {
+        let text = if key.ends_with(".parquet") {
+            let rows = ParquetRecordBatchReaderBuilder::try_new(object).expect("Parquet");
+            let rows: Result<Vec<_>, _> = rows.build().expect("Parquet").collect();
+            pretty_format_batches(&rows.expect("rows")).expect("texts").to_string()
+        } else {
+            String::from_utf8_lossy(&object).into_owned()
+        };
+        if text.contains(word) {
+            found.push(key);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_killed_at_any_commit_is_finished_by_the_next() {
+    let s3 = S3::start().await;
+    let world = world_on(&s3).await;
+    let contacts = world.contacts();
+    let word = |at: usize| format!("zzyzx{at}x");
+    let people = 8;
+    for at in 0..people {
+        world.edit(contacts[at].id, "firstname", &word(at));
+    }
+    world.run().await;
+    let purge = |at: usize| ["privacy".to_owned(), "purge".to_owned(), contacts[at].id.to_string()];
+    let before = s3.commits().len();
+    assert!(naming(&s3, &word(0)).len() >= 2, "there is something to forget");
+    let args = purge(0);
+    let ran = world.hublake(&args.each_ref().map(String::as_str)).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(naming(&s3, &word(0)), Vec::<String>::new());
+    let commits = s3.commits()[before..].to_vec();
+    // The mirror goes last; whom it was about is known up to there.
+    let mirror = commits.iter().rposition(|key| key.contains("/contacts/"));
+    let mirror = mirror.expect("the note that the purge has come to its end");
+    let purged = commits[..mirror].iter().rposition(|key| key.contains("/contacts/"));
+    let purged = purged.expect("the mirror is purged");
+    let evenly = (1..people - 2).map(|nth| nth * purged / (people - 2));
+    let points = evenly.chain([purged, mirror]).enumerate();
+    for (nth, commit) in points {
+        let at = nth + 1;
+        let when = if nth % 2 == 0 { Hold::After } else { Hold::Before };
+        s3.hold_commit(commit, when);
+        let args = purge(at);
+        let args = args.each_ref().map(String::as_str);
+        let child = world.start(&args);
+        s3.wait_held().await;
+        kill(child).await;
+        s3.release();
+        let ran = world.hublake(&args).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let left = naming(&s3, &word(at));
+        assert_eq!(left, Vec::<String>::new(), "after a kill {when:?} commit {commit}");
+    }
+    assert!(naming(&s3, &contacts[people].id.to_string()).len() >= 2, "others stay");
 }

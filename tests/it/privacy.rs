@@ -62,7 +62,28 @@ async fn a_purged_person_is_nowhere_and_in_no_version() {
 
     let again = world.hublake(&["privacy", "purge", &person.id.to_string()]).await;
     assert_eq!(again.code, 0, "repeating is harmless: {}", again.stderr);
-    assert!(again.stderr.contains("No row was about it"), "{}", again.stderr);
+    assert!(again.stderr.contains("No row of the lake is about it"), "{}", again.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_that_nobody_has_costs_no_history() {
+    let world = World::new().await;
+    with_models(&world);
+    world.run().await;
+    let first = world.value("select max(finished_at) from system.runs").await;
+    world.edit(world.contacts()[1].id, "firstname", "Changed");
+    world.run().await;
+    let time = format!("{}Z", first.trim_end_matches('Z').replace(' ', "T"));
+    let past = ["query", "select count(*) from hubspot.contacts", "--as-of", &time];
+    let (changes, versions) = (count(&world, "names_changes").await, world.hublake(&past).await);
+    assert!(changes > 0, "there are changes to lose");
+    assert_eq!(versions.code, 0, "there is a past to lose: {}", versions.stderr);
+
+    let ran = purge(&world, 4_711).await;
+    assert!(ran.stderr.contains("nothing was changed"), "{}", ran.stderr);
+    assert_eq!(count(&world, "names_changes").await, changes);
+    let still = world.hublake(&past).await;
+    assert_eq!((still.code, still.stdout), (0, versions.stdout), "{}", still.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

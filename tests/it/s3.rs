@@ -83,6 +83,11 @@ impl S3 {
         self.account.lock().expect("no test panics while holding it").commits.clone()
     }
 
+    /// What is stored, by key.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Bytes> {
+        self.account.lock().expect("no test panics while holding it").objects.clone()
+    }
+
     /// Holds the commit that comes `nth` from now, counted from 0.
     pub(crate) fn hold_commit(&self, nth: usize, when: Hold) {
         let mut account = self.account.lock().expect("no test panics while holding it");

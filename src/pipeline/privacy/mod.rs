@@ -32,19 +32,26 @@ use super::run::new_run_id;
 use super::settings::Project;
 use crate::extract::chain;
 use crate::extract::{PROPERTY_HISTORY, mirror_table};
-use crate::lake::{Lake, Table, TableName};
+use crate::lake::{Cursor, Lake, LakeError, Table, TableName};
 use crate::objects::ObjectType;
 use crate::transform::{self, Engine, ModelStatus};
 
 /// Ids of mentioning records that a report names, at most, by table.
 const IDS_TOLD: usize = 50;
 
+/// How often a purge was begun, on the table that is purged last.
+const BEGUN: &str = "hublake.purge.begun";
+/// The number of the last purge that came to its end.
+const ENDED: &str = "hublake.purge.ended";
+
 /// What a purge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PurgeOutcome {
     /// Whether any row was about the records.
     pub found: bool,
-    /// Every table of the lake.
+    /// Whether a purge that was cut before was brought to its end.
+    pub resumed: bool,
+    /// Every table of the lake; none where nothing was found or resumed.
     pub tables: Vec<Purged>,
     /// Models that were built anew from what is left.
     pub rebuilt: Vec<String>,
@@ -82,7 +89,8 @@ pub struct Purged {
 /// anew the models they can have come into, and replaces published Parquet.
 ///
 /// All versions before are gone then, of every table: any of them may have held
-/// the person. Repeating a purge is harmless; after an error it must be.
+/// the person. Repeating a purge is harmless; after an error it must be. Where no
+/// row is about the records, nothing is done: a mistyped id costs no history.
 ///
 /// # Errors
 /// The lake cannot be read or written.
@@ -97,22 +105,31 @@ pub async fn purge(
     let mirror = mirror_table(object);
     let mut names = lake.tables().await?;
     let mut traces = BTreeMap::new();
+    let mut resumed = false;
     for name in &names {
         if let Some(table) = lake.table(name).await? {
+            resumed |= table.cursor(BEGUN) > table.cursor(ENDED);
             traces.insert(name.clone(), look_through(&person, &table).await?);
         }
     }
     let mut touched: BTreeSet<TableName> =
         traces.iter().filter(|(_, traces)| traces.goes()).map(|(name, _)| name.clone()).collect();
-    // Rows that an earlier, cut purge took out count too.
-    touched.insert(mirror.clone());
+    let found = !touched.is_empty();
+    if !found && !resumed {
+        return Ok(PurgeOutcome::default());
+    }
+    if resumed {
+        // Rows that the cut purge took out of the mirror count too.
+        touched.insert(mirror.clone());
+    }
     let derived = Derived::of(&engine, lake, &person, &touched).await?;
     // The mirror and former values go last: they alone know whom a cut purge was
     // about. Models go first: what they were made of tells which ones are meant.
     let history = TableName::hubspot(PROPERTY_HISTORY);
     names.sort_by_key(|name| (*name == mirror, *name == history, !name.schema().is_empty()));
-    let found = traces.values().any(|traces| traces.rows > 0);
-    let mut outcome = PurgeOutcome { found, ..PurgeOutcome::default() };
+    let last = names.last().cloned();
+    mark(lake, last.as_ref(), BEGUN).await?;
+    let mut outcome = PurgeOutcome { found, resumed, ..PurgeOutcome::default() };
     for name in names {
         let Some(table) = lake.table(&name).await? else { continue };
         if name.schema().is_empty() && table.row_count() > 0 && !is_made(&engine, &name) {
@@ -123,7 +140,19 @@ pub async fn purge(
     }
     rebuild(&engine, lake, &derived, missing, &mut outcome).await?;
     publish(project, lake, &mut outcome).await?;
+    mark(lake, last.as_ref(), ENDED).await?;
     Ok(outcome)
+}
+
+/// Notes on the table purged last that a purge begins, or has come to its end:
+/// one that was cut in between is finished by the next, although the rows that
+/// told whom it was about may be gone.
+async fn mark(lake: &Lake, table: Option<&TableName>, cursor: &str) -> Result<(), LakeError> {
+    let Some(name) = table else { return Ok(()) };
+    let Some(mut table) = lake.table(name).await? else { return Ok(()) };
+    let begun = table.cursor(BEGUN).unwrap_or(0);
+    let value = begun + i64::from(cursor == BEGUN);
+    table.commit_cursors(&[Cursor { app_id: cursor.to_owned(), value }]).await
 }
 
 /// What a table holds of a person.
