@@ -13,6 +13,10 @@ mod page;
 
 use page::Kind;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// As HubSpot's types have it.
 fn property_type(at: usize) -> PropertyType {
     match page::kind(at) {

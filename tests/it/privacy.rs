@@ -307,3 +307,40 @@ async fn creates_go_by_a_unique_value() {
     assert_eq!(count(&world, "system.writes where match_key = 'acct-1'").await, 0);
     assert!(count(&world, &creates("acct-2")).await > 0, "others stay");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_one_person_stays_so_when_another_is_forgotten() {
+    let world = World::new().await;
+    world.extend_pipeline(
+        "  wanted: { materialize",
+        "  persons: { materialize: identity, identity: { single: [contact] } }\n",
+    );
+    // Everybody shares an address with a user, and two with one another.
+    world.write(
+        "sql/persons.sql",
+        "select concat('contact:', id) as record, 'email' as kind, lower(email) as identifier
+         from hubspot.contacts where email is not null
+         union all
+         select concat('user:', lower(email)), 'email', lower(email)
+         from hubspot.contacts where email is not null",
+    );
+    world.run().await;
+    let contacts = world.contacts();
+    let (person, email) = (&contacts[0], contacts[0].email.clone().expect("an address"));
+    let clusters = "select record, cluster_id from persons where record not like '%";
+    let others = format!("{clusters}{}' and record not like '%{email}' order by 1", person.id);
+    let before = world.query(&others).await;
+    assert!(before.len() > 100, "there are others");
+
+    purge(&world, person.id).await;
+    assert_eq!(world.query(&others).await, before, "everybody keeps their cluster");
+    let theirs = format!("where record like '%{}' or record like '%{email}'", person.id);
+    for table in ["persons", "persons_changes"] {
+        assert_eq!(count(&world, &format!("{table} {theirs}")).await, 0, "{table}");
+    }
+    let moved = "persons_moves where old_id is not null";
+    assert_eq!(count(&world, moved).await, 0, "nothing tells that somebody was there");
+    world.control.archive_record("contacts", person.id).expect("archived");
+    world.run().await;
+    assert_eq!(world.query(&others).await, before);
+}

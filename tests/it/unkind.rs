@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::IntoResponse;
@@ -49,7 +51,12 @@ enum Kind {
     /// The records of a search have no ids.
     SearchWithoutIds,
     /// One record goes into another after the first list, and no property tells.
+    /// Where both are one, lists and batch reads leave it out, and it is there.
     Merged { loser: i64, survivor: i64 },
+    /// One record is nowhere any more after the first list.
+    Gone(i64),
+    /// The records from one id to another are in no page, but their places are.
+    Hole(i64, i64),
 }
 
 /// Contacts 1 to `count`, in pages of 100.
@@ -146,10 +153,14 @@ impl Server {
         }
     }
 
-    /// Whether the record has gone into another by now.
-    fn is_merged(&self, id: i64) -> bool {
+    /// Whether lists and batch reads do not show the record, or no longer.
+    fn is_left_out(&self, id: i64) -> bool {
         let is_later = self.archived_lists.load(Ordering::Relaxed) > 0;
-        is_later && matches!(self.kind, Kind::Merged { loser, .. } if loser == id)
+        match self.kind {
+            Kind::Merged { loser: gone, .. } | Kind::Gone(gone) => is_later && gone == id,
+            Kind::Hole(first, last) => (first..=last).contains(&id),
+            _ => false,
+        }
     }
 }
 
@@ -197,7 +208,7 @@ async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> imp
         last = last.min(end);
     }
     let whole = asked.properties.contains("firstname");
-    let listed = (first..=last).map(|place| server.id(place)).filter(|id| !server.is_merged(*id));
+    let listed = (first..=last).map(|place| server.id(place)).filter(|id| !server.is_left_out(*id));
     let records: Vec<String> = listed
         .map(|id| match server.kind == Kind::HalfAnswered(id) && whole {
             true => server.record(id, whole).replace("Person", "\u{1}"),
@@ -219,7 +230,7 @@ async fn list(State(server): Shared, Query(asked): Query<ListParameters>) -> imp
 async fn batch_read(State(server): Shared, Json(asked): Json<Value>) -> impl IntoResponse {
     let inputs = asked["inputs"].as_array().cloned().unwrap_or_default();
     let ids = inputs.iter().filter_map(|input| input["id"].as_str()?.parse().ok());
-    let ids = ids.filter(|id| !server.is_merged(*id));
+    let ids = ids.filter(|id| !server.is_left_out(*id));
     let fails = |id: &i64| server.kind == Kind::HalfAnswered(*id) && inputs.len() > 1;
     let (failed, read): (Vec<i64>, Vec<i64>) = ids.partition(fails);
     let records: Vec<String> = read.into_iter().map(|id| server.record(id, true)).collect();
@@ -242,7 +253,7 @@ async fn search(State(server): Shared) -> impl IntoResponse {
     if server.kind == Kind::SearchWithoutIds {
         return answer(r#"{"total":1,"results":[{"properties":{"firstname":"A"}}]}"#.to_owned());
     }
-    if matches!(server.kind, Kind::Merged { .. }) {
+    if matches!(server.kind, Kind::Merged { .. } | Kind::Gone(_)) {
         return answer(r#"{"total":0,"results":[]}"#.to_owned());
     }
     let record = server.record(server.id(server.count), false);
@@ -252,7 +263,7 @@ async fn search(State(server): Shared) -> impl IntoResponse {
 /// One record by its id: a merged one answers as the one it went into.
 async fn record(State(server): Shared, Path(id): Path<i64>) -> axum::response::Response {
     match server.kind {
-        Kind::Merged { survivor, .. } if server.is_merged(id) => {
+        Kind::Merged { survivor, .. } if server.is_left_out(id) => {
             answer(server.record(survivor, true))
         }
         _ => axum::http::StatusCode::NOT_FOUND.into_response(),
@@ -444,11 +455,62 @@ async fn a_merged_record_has_not_vanished_though_no_property_tells_of_it() {
     let modes = [SyncMode::Full, SyncMode::Auto];
     let synced = try_sync_as(&url, &modes, Some(Cadence::EveryRun)).await;
     assert!(synced.failures.is_empty(), "{:?}", synced.failures);
+    assert_eq!(marks(&synced.mirror).await, ["250 into 251"]);
+}
+
+/// The records that are marked as merged or vanished.
+async fn marks(mirror: &Table) -> Vec<String> {
     let columns = ["id", "merged_into", "_vanished_at"];
-    let rows = synced.mirror.scan(Some(&columns), None).await.expect("a scan");
+    let rows = mirror.scan(Some(&columns), None).await.expect("a scan");
     let rows: Vec<_> = rows.try_collect().await.expect("readable rows");
-    let shown = arrow::util::pretty::pretty_format_batches(&rows).expect("printable rows");
-    let shown = shown.to_string();
-    let is_marked = |line: &&str| line.contains("| 250 | 251         |              |");
-    assert_eq!(shown.lines().filter(is_marked).count(), 1, "{shown}");
+    let mut marks = Vec::new();
+    for batch in rows {
+        let number = |column: usize| batch.column(column).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let id = number(0).value(row);
+            if number(1).is_valid(row) {
+                marks.push(format!("{id} into {}", number(1).value(row)));
+            }
+            if batch.column(2).is_valid(row) {
+                marks.push(format!("{id} vanished"));
+            }
+        }
+    }
+    marks
+}
+
+#[tokio::test]
+async fn a_record_that_is_there_when_asked_for_alone_has_not_vanished() {
+    let (_, url) = Server::start(Kind::Merged { loser: 250, survivor: 250 }, 450).await;
+    let modes = [SyncMode::Full, SyncMode::Auto];
+    let synced = try_sync_as(&url, &modes, Some(Cadence::EveryRun)).await;
+    assert!(synced.failures.is_empty(), "{:?}", synced.failures);
+    assert_eq!(marks(&synced.mirror).await, Vec::<String>::new());
+    let (_, url) = Server::start(Kind::Gone(250), 450).await;
+    let synced = try_sync_as(&url, &modes, Some(Cadence::EveryRun)).await;
+    assert_eq!(marks(&synced.mirror).await, ["250 vanished"]);
+}
+
+#[tokio::test]
+async fn who_vanished_before_a_listing_was_cut_is_found_when_it_goes_on() {
+    let modes = [SyncMode::Full, SyncMode::Auto, SyncMode::Auto];
+    let mut cut = 0;
+    // Wherever the second listing is refused: its calls begin with the ninth or so.
+    for refused in 8..=18 {
+        let (_, url) = Server::refusing(Kind::Gone(50), 650, Some(refused)).await;
+        let synced = try_sync_as(&url, &modes, Some(Cadence::EveryRun)).await;
+        assert!(synced.failures.len() <= 1, "{:?}", synced.failures);
+        cut += synced.failures.len();
+        assert_eq!(marks(&synced.mirror).await, ["50 vanished"], "refused at call {refused}");
+    }
+    assert!(cut >= 5, "{cut} listings were cut");
+}
+
+#[tokio::test]
+async fn pages_without_records_in_the_middle_end_nothing() {
+    for (first, last) in [(1, 400), (301, 420), (310, 999), (2_001, 2_999)] {
+        let (_, url) = Server::start(Kind::Hole(first, last), 3_000).await;
+        let (report, rows) = full_sync(&url).await;
+        assert_eq!(rows as i64, 3_000 - (last - first + 1), "{first} to {last}: {report:?}");
+    }
 }
