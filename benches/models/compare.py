@@ -168,13 +168,32 @@ def middle(taken):
 
 
 def files(work):
-    """The live Parquet files of what DuckDB reads."""
+    """The live Parquet files of what DuckDB reads: by table, lists of a partition's
+    values and its files."""
     from deltalake import DeltaTable
 
     lake = work / "project" / "lake"
-    tables = {f"hubspot.{name}": lake / "hubspot" / name for name in MIRRORS}
-    tables["id_map"] = lake / "models" / "id_map"
-    return {name: DeltaTable(str(path)).file_uris() for name, path in tables.items() if path.exists()}
+    folders = {f"hubspot.{name}": lake / "hubspot" / name for name in MIRRORS}
+    folders["id_map"] = lake / "models" / "id_map"
+    tables = {}
+    for name, folder in folders.items():
+        if not folder.exists():
+            continue
+        table, parts = DeltaTable(str(folder)), {}
+        columns = table.metadata().partition_columns
+        actions = table.get_add_actions(flatten=True)
+        for action in (dict(zip(actions.schema.names, row)) for row in rows_of(actions)):
+            values = tuple((column, action[f"partition.{column}"]) for column in columns)
+            parts.setdefault(values, []).append(str(folder / action["path"]))
+        tables[name] = list(parts.items())
+    return tables
+
+
+def rows_of(actions):
+    import pyarrow
+
+    table = pyarrow.table(actions)
+    return zip(*(column.to_pylist() for column in table.columns))
 
 
 def duckdb_side(work, tables):
@@ -186,8 +205,13 @@ def duckdb_side(work, tables):
     db.sql("set timezone = 'UTC'")
     db.sql("create schema hubspot; create schema usage")
     db.sql(MACROS)
-    for name, paths in tables.items():
-        db.sql(f"create view {name} as select * from read_parquet({paths!r}, union_by_name = true)")
+    for name, parts in tables.items():
+        selects = (
+            f"select * {''.join(f', {value!r} as {column}' for column, value in values)} "
+            f"from read_parquet({paths!r}, union_by_name = true)"
+            for values, paths in parts
+        )
+        db.sql(f"create view {name} as {' union all by name '.join(selects)}")
     db.sql(f"create view usage.events as select * from read_parquet('{project}/usage/events/*.parquet')")
     db.sql(f"create view usage.workspaces as select * from read_csv('{project}/usage/workspaces.csv')")
     made, models = set(tables), {path.stem: path.read_text() for path in (project / "sql").glob("*.sql")}
@@ -227,7 +251,7 @@ def rows(hublake, work, table):
     project = work / "project"
     sql = f"select count(*) as n from {table}"
     told = subprocess.run(run(hublake, project) + ["query", sql, "--output", "csv"], capture_output=True, text=True)
-    duck = duckdb.sql(f"select count(*) from read_parquet('{work}/duckdb/{table}.parquet')").fetchone()[0]
+    duck = duckdb.sql(f"select count(*) from read_parquet('{work}/duckdb/{table}.parquet')").fetchall()[0][0]
     return {"hublake": int(told.stdout.split()[-1]), "duckdb": duck}
 
 

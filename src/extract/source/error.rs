@@ -181,7 +181,8 @@ impl SourceError {
             }
             Self::Storage { source, .. } | Self::Lake { source, .. } => source.advice(),
             Self::Unreadable { .. } => {
-                "Check that the files are complete and that `partition_by` names their folders"
+                "Check that the files are complete and that `partition_by` names their folders; \
+                 of a database, try the same table with its own client"
                     .into()
             }
         }
