@@ -76,6 +76,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List the account's properties and the sources' columns, read or not
     Discover(DiscoverArgs),
+    /// Write a catalogue of tables, models and write-backs as a page of HTML
+    Docs(DocsArgs),
     /// Read HubSpot objects into the lake
     Extract(ExtractArgs),
     /// Build the models
@@ -148,6 +150,13 @@ pub(super) enum DiscoverWhat {
     Hubspot,
     /// The sources of hublake.yml
     Sources,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DocsArgs {
+    /// The folder for the page; target/docs of the project when left out
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -198,7 +198,7 @@ fn values(change: &PlannedChange) -> String {
 }
 
 /// Text that means nothing to a browser.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod demo;
 mod discover;
+mod docs;
 mod emulator;
 mod extract;
 mod failure;
@@ -81,6 +82,7 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Demo(args) => demo::run(&args, common).await,
         Command::Init(args) => init::run(&args, common),
         Command::Check(args) => check::run(&args, common).await,
+        Command::Docs(args) => docs::run(&args, common).await,
         Command::Discover(args) => discover::run(&args, common).await,
         Command::Extract(args) => extract::run(&args, common).await,
         Command::Build(args) => build::run(&args, common).await,

@@ -188,7 +188,7 @@ fn properties(
 }
 
 /// The name of a type as the settings and SQL have it.
-fn type_name(data_type: &DataType) -> String {
+pub(super) fn type_name(data_type: &DataType) -> String {
     ColumnType::of(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
 }
 

@@ -6,6 +6,7 @@
 
 mod board;
 mod building;
+mod catalogue;
 mod checking;
 mod discovering;
 mod error;
@@ -29,6 +30,10 @@ mod writing;
 
 pub use board::{ProgressBoard, ProgressLine};
 pub use building::{BuildRequest, Built, build, engine};
+pub use catalogue::{
+    Catalogue, CatalogueColumn, CatalogueModel, CatalogueTable, CatalogueTest, CatalogueWriteBack,
+    TableKind, catalogue,
+};
 pub use checking::{Checked, check_models};
 pub use discovering::{Discovered, DiscoveredColumn, discover_hubspot, discover_sources};
 pub use error::PipelineError;

@@ -48,6 +48,11 @@ impl Model {
         self.query.origin()
     }
 
+    /// The SQL names of the tables that it names itself.
+    pub fn tables_named(&self) -> impl Iterator<Item = String> {
+        self.query.tables.keys().map(ToString::to_string)
+    }
+
     /// The tables of a schema that it names itself, and the place of each.
     pub(crate) fn tables_of<'a>(
         &'a self,

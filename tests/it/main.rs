@@ -3,6 +3,7 @@
 
 mod all_objects;
 mod bad_input;
+mod catalogue;
 mod check;
 mod emulator;
 mod extract;
