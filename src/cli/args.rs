@@ -76,6 +76,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List the account's properties and the sources' columns, read or not
     Discover(DiscoverArgs),
+    /// Show one record's journey: values, identity, models, the last plan, writes
+    Explain(ExplainArgs),
     /// Write a catalogue of tables, models and write-backs as a page of HTML
     Docs(DocsArgs),
     /// Read HubSpot objects into the lake
@@ -150,6 +152,19 @@ pub(super) enum DiscoverWhat {
     Hubspot,
     /// The sources of hublake.yml
     Sources,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The record's object type
+    #[arg(value_name = "OBJECT")]
+    pub(super) object: String,
+    /// The record's id, or a contact's email
+    #[arg(value_name = "RECORD")]
+    pub(super) record: String,
+    /// RECORD is the value of this property
+    #[arg(long, value_name = "PROPERTY")]
+    pub(super) by: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod demo;
 mod discover;
 mod docs;
 mod emulator;
+mod explain;
 mod extract;
 mod failure;
 mod guards;
@@ -82,6 +83,7 @@ async fn dispatch(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Demo(args) => demo::run(&args, common).await,
         Command::Init(args) => init::run(&args, common),
         Command::Check(args) => check::run(&args, common).await,
+        Command::Explain(args) => explain::run(&args, common).await,
         Command::Docs(args) => docs::run(&args, common).await,
         Command::Discover(args) => discover::run(&args, common).await,
         Command::Extract(args) => extract::run(&args, common).await,

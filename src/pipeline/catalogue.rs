@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use futures::TryStreamExt;
 
+use super::asking::ask;
 use super::discovering::type_name;
 use super::error::PipelineError;
 use super::history::{PastRun, past_runs};
@@ -246,40 +244,25 @@ async fn columns(
 /// What HubSpot says of every property; nothing before the first sync.
 async fn words(engine: &Engine) -> Words {
     let sql = "select object_type, name, label, description from hubspot.properties";
-    let rows = texts(engine, sql).await;
-    let known = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let rows = ask(engine, sql).await.unwrap_or_default();
+    let known = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     rows.iter()
-        .map(|row| ((row[0].clone(), row[1].clone()), (known(&row[2]), known(&row[3]))))
+        .filter_map(|row| {
+            Some(((row[0].clone()?, row[1].clone()?), (known(&row[2]), known(&row[3]))))
+        })
         .collect()
 }
 
 /// How many rows broke a test when it last ran, by model and test.
 async fn failing(engine: &Engine) -> BTreeMap<(String, String), u64> {
     let sql = "select model, test, max(rows_found) from system.test_failures group by 1, 2";
-    let rows = texts(engine, sql).await;
+    // The table is there once a test has failed.
+    let rows = ask(engine, sql).await.unwrap_or_default();
     rows.iter()
-        .map(|row| ((row[0].clone(), row[1].clone()), row[2].parse().unwrap_or_default()))
+        .filter_map(|row| {
+            Some(((row[0].clone()?, row[1].clone()?), row[2].as_ref()?.parse().ok()?))
+        })
         .collect()
-}
-
-/// A query's rows as texts; none where its table is not there yet.
-async fn texts(engine: &Engine, sql: &str) -> Vec<Vec<String>> {
-    let Ok(rows) = engine.query(sql, None).await else { return Vec::new() };
-    let batches: Vec<arrow::array::RecordBatch> = rows.try_collect().await.unwrap_or_default();
-    let mut found = Vec::new();
-    for batch in batches {
-        let columns: Result<Vec<_>, _> =
-            batch.columns().iter().map(|column| cast(column, &DataType::Utf8)).collect();
-        let Ok(columns) = columns else { continue };
-        for row in 0..batch.num_rows() {
-            let text = |column: &arrow::array::ArrayRef| {
-                let column = column.as_string::<i32>();
-                if column.is_null(row) { String::new() } else { column.value(row).to_owned() }
-            };
-            found.push(columns.iter().map(text).collect());
-        }
-    }
-    found
 }
 
 /// The comment that a model's file opens with, as one paragraph.

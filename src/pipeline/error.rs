@@ -67,6 +67,29 @@ pub enum PipelineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A mirror has no such column.
+    #[error("The mirror of `{object}` has no property `{property}`{}", likely(.property, .known))]
+    NoProperty {
+        /// The object type.
+        object: String,
+        /// What was asked for.
+        property: String,
+        /// The columns that it has.
+        known: Vec<String>,
+    },
+    /// There is no mirror of this object type.
+    #[error("No `{object}` have been extracted")]
+    NotExtracted {
+        /// The object type.
+        object: String,
+    },
+    /// The lake could not be asked.
+    #[error("The lake could not be asked")]
+    Asking {
+        /// What the query engine said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file of the project could not be written.
     #[error("`{}` cannot be written", .path.display())]
     File {
@@ -82,6 +105,12 @@ pub enum PipelineError {
 fn meant(name: &str, known: &[String]) -> String {
     nearest(name, known.iter().map(String::as_str))
         .map_or(String::new(), |meant| format!("did you mean `{meant}`? Else "))
+}
+
+/// The same where the names are too many to tell.
+fn likely(name: &str, known: &[String]) -> String {
+    nearest(name, known.iter().map(String::as_str))
+        .map_or(String::new(), |meant| format!(": did you mean `{meant}`?"))
 }
 
 fn known_names(known: &[String]) -> String {
@@ -103,7 +132,12 @@ impl PipelineError {
             Self::Extract(error) => extract_outcome(error),
             Self::Transform(error) => transform_outcome(error),
             Self::Load(error) => load_outcome(error),
-            Self::File { .. } | Self::History { .. } | Self::Purge { .. } => Outcome::Failed,
+            Self::File { .. }
+            | Self::History { .. }
+            | Self::Purge { .. }
+            | Self::Asking { .. }
+            | Self::NotExtracted { .. } => Outcome::Failed,
+            Self::NoProperty { .. } => Outcome::Usage,
         }
     }
 
@@ -122,6 +156,9 @@ impl PipelineError {
             Self::Extract(error) => error.hubspot().map(hubspot::Error::advice),
             Self::Transform(error) => Some(error.advice()),
             Self::Load(LoadError::HubSpot { source, .. }) => Some(source.advice()),
+            Self::NotExtracted { object } => {
+                Some(format!("name it under `extract:` of a pipeline and run `hublake extract {object}`"))
+            }
             Self::Lake(LakeError::Locked { .. }) => Some("wait for the other run to end, then run again".to_owned()),
             _ => None,
         }

@@ -4,12 +4,14 @@
 //! Here stands what comes before what, what stops what, and what a run says of
 //! itself at the end.
 
+mod asking;
 mod board;
 mod building;
 mod catalogue;
 mod checking;
 mod discovering;
 mod error;
+mod explaining;
 mod extracting;
 mod hanging;
 mod history;
@@ -37,6 +39,7 @@ pub use catalogue::{
 pub use checking::{Checked, check_models};
 pub use discovering::{Discovered, DiscoveredColumn, discover_hubspot, discover_sources};
 pub use error::PipelineError;
+pub use explaining::{Journey, Part, RecordRef, Step, batch as journey_batch, explain};
 pub use extracting::{Extracted, extract, is_absence, keep_unread};
 pub use history::{PastRun, StoredPlans, past_runs, record, stored_plans};
 pub use known::{Definitions, Known, known_tables};

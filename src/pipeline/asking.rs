@@ -1,0 +1,47 @@
+//! Small questions to the lake, answered in texts.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use futures::TryStreamExt;
+
+use super::error::PipelineError;
+use crate::transform::Engine;
+
+/// A row of an answer, nulls included.
+pub(super) type Row = Vec<Option<String>>;
+
+/// A query's rows, each value as SQL would cast it to text.
+///
+/// # Errors
+/// The query is wrong, or names a table that is not there.
+pub(super) async fn ask(engine: &Engine, sql: &str) -> Result<Vec<Row>, PipelineError> {
+    let rows = engine.query(sql, None).await?;
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| PipelineError::Asking { source };
+    let batches: Vec<RecordBatch> =
+        rows.try_collect().await.map_err(|error| failed(error.into()))?;
+    let mut found = Vec::new();
+    for batch in batches {
+        let texts = batch.columns().iter().map(|column| cast(column, &DataType::Utf8));
+        let texts = texts.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
+        let text = |column: &ArrayRef, row: usize| {
+            let column = column.as_string::<i32>();
+            column.is_valid(row).then(|| column.value(row).to_owned())
+        };
+        found.extend(
+            (0..batch.num_rows()).map(|row| texts.iter().map(|column| text(column, row)).collect()),
+        );
+    }
+    Ok(found)
+}
+
+/// A text as SQL writes it.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A column's or table's name as SQL writes it.
+pub(super) fn named(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
