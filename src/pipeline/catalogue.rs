@@ -274,7 +274,7 @@ fn opening(sql: &str) -> Option<String> {
 
 fn write_back(pipeline: &str, model: &str, config: &WriteBackConfig) -> CatalogueWriteBack {
     let properties = config.properties.iter().map(|(name, property)| {
-        let policy = property.policy().map_or("overwrite".to_owned(), |policy| word(policy));
+        let policy = property.policy().map_or("overwrite".to_owned(), word);
         (name.clone(), property.column(name).to_owned(), policy)
     });
     CatalogueWriteBack {

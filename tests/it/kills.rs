@@ -161,8 +161,8 @@ async fn a_purge_killed_at_any_commit_is_finished_by_the_next() {
     let contacts = world.contacts();
     let word = |at: usize| format!("zzyzx{at}x");
     let people = 8;
-    for at in 0..people {
-        world.edit(contacts[at].id, "firstname", &word(at));
+    for (at, contact) in contacts.iter().enumerate().take(people) {
+        world.edit(contact.id, "firstname", &word(at));
     }
     world.run().await;
     let purge = |at: usize| ["privacy".to_owned(), "purge".to_owned(), contacts[at].id.to_string()];

@@ -60,7 +60,7 @@ pub(super) fn page(catalogue: &Catalogue) -> String {
             tables.into_iter().for_each(|one| table(&mut html, one));
         }
     }
-    let _ = write!(html, "</main><script>{SCRIPT}</script></body></html>\n");
+    let _ = writeln!(html, "</main><script>{SCRIPT}</script></body></html>");
     html
 }
 
