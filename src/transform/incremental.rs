@@ -17,7 +17,7 @@ use datafusion::prelude::DataFrame;
 use super::TransformError;
 use super::compare::Diff;
 use super::staging::Staged;
-use super::table::{TableBuild, TableOutcome, sorted, sparing, with_spilling_joins};
+use super::table::{TableBuild, TableOutcome, sorted, with_spilling_joins};
 use crate::lake::{Cursor, Table};
 
 /// Cursor of an incremental model: when the run started that last built it (µs
@@ -81,7 +81,7 @@ impl TableBuild<'_> {
             // Only the left side of a join is held in memory.
             let found =
                 new.select(renamed(key))?.join_on(stored, JoinType::RightSemi, same(key))?;
-            sparing(sorted(found, schema, key)?)
+            sorted(found, schema, key)
         });
         let found = found.map_err(|error| self.running(error))?;
         found.execute_stream().await.map_err(|error| self.running(error))
@@ -100,7 +100,7 @@ impl TableBuild<'_> {
         let whole = self.staged_frame(staged).and_then(|new| {
             let keys = new.clone().select(renamed(key))?;
             let rest = stored.join_on(keys, JoinType::LeftAnti, same(key))?;
-            sparing(sorted(rest, schema, key)?.union(sorted(new, schema, key)?)?)
+            sorted(rest, schema, key)?.union(sorted(new, schema, key)?)
         });
         let whole = whole.map_err(|error| self.running(error))?;
         with_spilling_joins(whole).execute_stream().await.map_err(|error| self.running(error))

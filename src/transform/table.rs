@@ -146,8 +146,8 @@ impl TableBuild<'_> {
         }
     }
 
-    /// Computes the model; once more, sparing of memory, if it does not fit with
-    /// what is faster and does not spill, or badly.
+    /// Computes the model; once more with joins that spill, if it does not fit
+    /// in memory with those that are faster and do not.
     async fn stage(
         &self,
         rows: DataFrame,
@@ -156,10 +156,7 @@ impl TableBuild<'_> {
     ) -> Result<Staged, TransformError> {
         let sorted = sorted(rows, schema, order).map_err(|error| self.running(error))?;
         let staged = match self.write(sorted.clone()).await {
-            Err(TransformError::Memory { .. }) => {
-                let spilling = sparing(sorted).map(with_spilling_joins);
-                self.write(spilling.map_err(|error| self.running(error))?).await?
-            }
+            Err(TransformError::Memory { .. }) => self.write(with_spilling_joins(sorted)).await?,
             staged => staged?,
         };
         let faults = staged.key_faults;
@@ -218,7 +215,7 @@ impl TableBuild<'_> {
     ) -> Result<SendableRecordBatchStream, TransformError> {
         let provider = table.provider().await.map_err(|error| self.lake_error(error))?;
         let rows = self.catalog.context.read_table(provider);
-        let sorted = rows.and_then(|rows| sparing(sorted(rows, schema, order)?));
+        let sorted = rows.and_then(|rows| sorted(rows, schema, order));
         let sorted = sorted.map_err(|error| self.running(error))?;
         sorted.execute_stream().await.map_err(|error| self.running(error))
     }
@@ -458,13 +455,8 @@ pub(super) fn sorted(
         .map(|field| Ok(column(&rows, field)?.alias(field.name())))
         .collect::<Result<Vec<_>, DataFusionError>>()?;
     let by: Vec<SortExpr> = order.iter().map(|name| ident(name).sort(true, true)).collect();
-    rows.select(columns)?.sort(by)
-}
-
-/// The same rows by way of sorts that spill well.
-pub(super) fn sparing(rows: DataFrame) -> Result<DataFrame, DataFusionError> {
     let batch_rows = ConfigNonZeroUsize::try_new(SORTED_BATCH_ROWS)?;
-    Ok(with_options(rows, |options| {
+    Ok(with_options(rows.select(columns)?.sort(by)?, |options| {
         // One sort at a time: several that spill together starve the merge of their outputs.
         options.optimizer.repartition_sorts = false;
         options.execution.batch_size = batch_rows;
