@@ -188,7 +188,11 @@ async fn outcomes(
         .eq(lit(pipeline))
         .and(col("write_back").eq(lit(write_back)))
         // Stamps follow the clock or run ahead of it.
-        .and(col("stamp").gt_eq(lit(planned_at)));
+        .and(col("stamp").gt_eq(lit(planned_at)))
+        // A create that may have happened, and of which no record is known, is open.
+        .and(
+            col("record_id").is_not_null().or(col("outcome").not_eq(lit(Outcome::Unknown.name()))),
+        );
     let mut batches = writes.scan(Some(&["trace_id"]), Some(filter)).await.during(DOING)?;
     while let Some(batch) = batches.next().await {
         let batch = batch.during(DOING)?;

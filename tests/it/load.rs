@@ -406,6 +406,27 @@ async fn a_batch_refused_whole_is_halved_until_the_guilty_row_stands_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_nobody_knows_of_is_ours_all_the_same() {
+    let yielding = SIGN_UPS.replace("from: score,", "from: score, policy: yield,");
+    let world = World::new(&yielding).await;
+    world.run("r0", &[row("first@example.com", 0.0)]).await;
+    let plan = world.plan("r1", &[row("new@example.com", 5.0)]).await;
+    world.fault(CREATES, FaultAction::ApplyThenDrop);
+    for path in ["*/contacts/batch/read", "*/contacts/search"] {
+        let action = FaultAction::Refuse { status: 403, body: None, retry_after: None };
+        let fault =
+            Fault { method: Some("POST".into()), path: path.into(), action, skip: 0, times: None };
+        world.control().add_fault(fault);
+    }
+    let report = world.apply("r1", &plan, CancellationToken::new()).await;
+    assert_eq!(report.counts, Counts { wanted: 1, unknown: 1, ..Counts::default() });
+    world.control().clear_faults();
+    world.extract().await;
+    let again = world.run("r2", &[row("new@example.com", 6.0)]).await;
+    assert_eq!(again.counts, Counts { wanted: 1, updated: 1, ..Counts::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_may_have_happened_happens_once() {
     for action in [FaultAction::ApplyThenDrop, FaultAction::Drop] {
         let world = World::new(SIGN_UPS).await;

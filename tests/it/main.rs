@@ -28,3 +28,4 @@ mod undo;
 mod unkind;
 mod world;
 mod write_modes;
+mod write_stories;

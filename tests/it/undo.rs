@@ -98,7 +98,7 @@ async fn finish(world: &World, run_id: &str) -> Option<Counts> {
     Some(report.expect("applied").counts)
 }
 
-async fn undo(world: &World, run_id: &str, undone: &str, archive: bool) -> Counts {
+pub(crate) async fn undo(world: &World, run_id: &str, undone: &str, archive: bool) -> Counts {
     finish(world, run_id).await;
     let plan = plan_undo(world, run_id, undone, archive).await;
     let config = part(world, undone).await.config(GuardsConfig::default());

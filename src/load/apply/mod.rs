@@ -165,7 +165,7 @@ impl Applying<'_> {
         ledger.close().await?;
         let sent = sent?;
         book.store(self.lake).await?;
-        self.end(&cursors, sent.restores).await?;
+        self.end(&cursors, &sent).await?;
         Ok(self.report(sent, created))
     }
 
@@ -190,20 +190,21 @@ impl Applying<'_> {
         properties::make_properties(self.lake, client, object, request.config, &plan).await
     }
 
-    /// Says that every row has its outcome, and lets the derived tables take them.
-    async fn end(&self, cursors: &PlanCursors, restores: bool) -> Result<(), LoadError> {
+    /// Says that every row has its outcome, and lets the derived tables take them. Where
+    /// some are unknown the plan stays open until what it meant has been kept.
+    async fn end(&self, cursors: &PlanCursors, sent: &Sent) -> Result<(), LoadError> {
         if let Some(mut plans) = self.lake.table(&rows::spec().name).await.during(DOING)? {
-            if restores {
+            if sent.restores {
                 let plan = self.request.plan;
                 let (pipeline, stamp) = (self.request.pipeline, plan.planned_at);
                 let writes = self.lake.table(&ledger::spec().name).await.during(DOING)?;
                 let name = &plan.write_back;
                 restoring::keep(self.lake, &plans, writes.as_ref(), pipeline, name, stamp).await?;
             }
-            plans
-                .commit_cursors(&[cursors.applied(self.request.plan.planned_at)])
-                .await
-                .during(DOING)?;
+            if sent.counts.unknown == 0 {
+                let applied = cursors.applied(self.request.plan.planned_at);
+                plans.commit_cursors(&[applied]).await.during(DOING)?;
+            }
         }
         let write_back = (self.request.plan.write_back.as_str(), self.request.config);
         catch_up(self.lake, self.request.pipeline, &[write_back], now()).await

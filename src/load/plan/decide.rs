@@ -247,7 +247,9 @@ impl<'a> Comparable<'a> {
         }
         match self.set {
             None => Standing::NeverSet,
-            Some(_) if self.value == held || self.returned.as_deref() == Some(held) => {
+            // What HubSpot made of our value is ours; what it kept in spite of it is not.
+            Some(_) if self.value == held => Standing::Ours,
+            Some(_) if self.returned.as_deref() == Some(held) && self.before != held => {
                 Standing::Ours
             }
             Some(_) => Standing::Edited,
@@ -355,6 +357,28 @@ mod tests {
             decide("jobtitle", "+49 30 2", normalised, "+49301", 0),
             Some((Verdict::Write, false))
         );
+    }
+
+    #[test]
+    fn what_hubspot_kept_in_spite_of_us_is_never_cleared_as_ours() {
+        let target = target();
+        let title = target.properties.iter().find(|p| p.name == "jobtitle").expect("declared");
+        let gone = |last, held: &'static str| {
+            let facts = Facts {
+                wanted: Wanted::Skip,
+                last,
+                held: held.into(),
+                updated_at: Some(95_000_000),
+            };
+            no_longer_wanted(title, facts, LAG).map(|change| change.verdict)
+        };
+        let theirs = gone(set("Our title", "Theirs", Some("Theirs")), "Theirs");
+        assert_eq!(theirs, Some(Verdict::Keep(Kept::NoLongerOurs)));
+        let ours = gone(set("+49 30 1", "", Some("+49301")), "+49301");
+        assert_eq!(ours, Some(Verdict::Write));
+        let edited = Some((Verdict::Keep(Kept::Edited), true));
+        let ignored = set("Our title", "Theirs", Some("Theirs"));
+        assert_eq!(decide("jobtitle", "Another", ignored, "Theirs", 0), edited);
     }
 
     #[test]
