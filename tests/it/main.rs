@@ -14,6 +14,7 @@ mod load;
 mod main_job;
 mod models;
 mod openapi;
+mod plan_file;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod privacy;
