@@ -40,6 +40,7 @@ mod properties;
 mod reject_task;
 mod rejects;
 mod restoring;
+mod status;
 mod target;
 mod written;
 
@@ -74,3 +75,4 @@ pub use rejects::{
     Reject, RejectFilter, RejectStatus, UnreadRecord, drop_rejects, find_rejects, keep_unread,
     rejects, retry_rejects,
 };
+pub use status::{OriginConfig, StatusConfig};

@@ -22,6 +22,7 @@ mod recorded;
 mod s3;
 mod shell;
 mod sources;
+mod status;
 mod undo;
 mod unkind;
 mod world;

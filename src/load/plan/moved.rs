@@ -11,7 +11,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 
-use super::rows::{self, Heading, PlanCursors, PlannedRow};
+use super::rows::{self, Heading, PlanCursors, PlannedChange, PlannedRow};
 use super::spill::{Bucket, Buckets, Spool};
 use super::summary::{PlanSummary, Samples};
 use super::{BUCKET_ROWS, MOST_BUCKETS};
@@ -240,13 +240,18 @@ impl Met {
 /// Whether both rows send the same to the same record, over the same values.
 fn is_same(row: &PlannedRow, now: &PlannedRow) -> bool {
     let writes = |row: &PlannedRow| {
-        let writes = row.changes.iter().filter(|(_, change)| change.is_write());
+        let writes = row.changes.iter().filter(|(_, change)| decides(change));
         let sent = writes.map(|(name, change)| {
             (name.clone(), change.old.clone(), change.new.clone(), change.decision.clone())
         });
         sent.collect::<Vec<_>>()
     };
     row.action == now.action && row.record_id == now.record_id && writes(row) == writes(now)
+}
+
+/// Whether a row is sent for this: a stamp follows the others, and the time.
+fn decides(change: &PlannedChange) -> bool {
+    change.is_write() && !change.is_stamp()
 }
 
 fn outcome(row: &PlannedRow) -> Outcome {
@@ -284,21 +289,20 @@ fn sentence(row: &PlannedRow, now: Option<&PlannedRow>) -> String {
         let category = now.category.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
         return format!("{which}: planned as `{}`, now `{}`{category}", row.action, now.action);
     }
-    let told =
-        row.changes.iter().filter(|(_, change)| change.is_write()).filter_map(|(name, was)| {
-            match now.changes.get(name).filter(|change| change.is_write()) {
-                None => Some(format!("`{name}` is no longer to be written")),
-                Some(is) if is.old != was.old => Some(format!("`{name}` was changed in HubSpot")),
-                Some(is) if is.new != was.new => Some(format!("the model wants another `{name}`")),
-                Some(is) if is.decision != was.decision => {
-                    Some(format!("`{name}` is written in another way"))
-                }
-                Some(_) => None,
+    let told = row.changes.iter().filter(|(_, change)| decides(change)).filter_map(
+        |(name, was)| match now.changes.get(name).filter(|change| decides(change)) {
+            None => Some(format!("`{name}` is no longer to be written")),
+            Some(is) if is.old != was.old => Some(format!("`{name}` was changed in HubSpot")),
+            Some(is) if is.new != was.new => Some(format!("the model wants another `{name}`")),
+            Some(is) if is.decision != was.decision => {
+                Some(format!("`{name}` is written in another way"))
             }
-        });
-    let is_new = |name: &str| !row.changes.get(name).is_some_and(|was| was.is_write());
+            Some(_) => None,
+        },
+    );
+    let is_new = |name: &str| !row.changes.get(name).is_some_and(decides);
     let more = (now.changes.iter())
-        .filter(|(name, change)| change.is_write() && is_new(name))
+        .filter(|(name, change)| decides(change) && is_new(name))
         .map(|(name, _)| format!("`{name}` is to be written too"));
     let told: Vec<String> = told.chain(more).collect();
     format!("{which}: {}", told.join(", "))
@@ -308,7 +312,6 @@ fn sentence(row: &PlannedRow, now: Option<&PlannedRow>) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::rows::PlannedChange;
     use super::*;
 
     fn row(old: &str, new: &str) -> PlannedRow {

@@ -22,6 +22,8 @@ const DOING: &str = "storing the plan";
 
 /// The decisions of a plan's `changes` by which a value is sent.
 pub(crate) const WRITE: &str = "write";
+/// Written only because something else of the record is.
+pub(crate) const STAMP: &str = "stamp";
 pub(crate) const WRITE_AFTER_CLEARING: &str = "write_after_clearing";
 
 /// The table: one row per wanted row that is not as wanted, appended only.
@@ -295,7 +297,7 @@ pub struct PlannedChange {
     /// What hublake last set, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_set: Option<String>,
-    /// `write`, `write_after_clearing`, `keep`, `defer` or `refuse`.
+    /// `write`, `stamp` (along with another), `write_after_clearing`, `keep`, `defer` or `refuse`.
     pub decision: String,
     /// Why, where that is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +319,12 @@ impl PlannedChange {
 
     /// Whether the new value is to be sent.
     pub fn is_write(&self) -> bool {
-        self.decision == WRITE || self.clears_first()
+        self.decision == WRITE || self.is_stamp() || self.clears_first()
+    }
+
+    /// Whether it is only written along with another.
+    pub fn is_stamp(&self) -> bool {
+        self.decision == STAMP
     }
 
     /// Whether the property is emptied by a request of its own first.

@@ -96,6 +96,8 @@ fn plain_config<'a>(
         on_absent: OnAbsent::Keep,
         guards,
         on_reject: None,
+        status: None,
+        origin: None,
         refresh: true,
     }
 }
