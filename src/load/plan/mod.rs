@@ -22,6 +22,7 @@ mod sheet;
 pub(crate) mod spill;
 mod summary;
 mod undo;
+mod undo_links;
 pub(crate) mod wanted;
 
 use std::collections::{BTreeSet, HashSet};
