@@ -1,8 +1,10 @@
+use std::path::Path;
+
 use super::args::{ApplyArgs, Common};
 use super::failure::Failure;
 use super::{guards, project, report, stop};
 use crate::load::Store;
-use crate::pipeline::{self, Apply, Outcome, Session, WriteOptions};
+use crate::pipeline::{self, Apply, Outcome, Session, StoredPlans, WriteOptions};
 
 /// Carries out a stored plan.
 pub(super) async fn run(args: &ApplyArgs, common: &Common) -> Result<Outcome, Failure> {
@@ -10,22 +12,42 @@ pub(super) async fn run(args: &ApplyArgs, common: &Common) -> Result<Outcome, Fa
     let project = project::load(common)?;
     let accepted = guards::parse(&args.accept_guard)?;
     let session = Session::open(&project, stop::on_interrupt()).await?;
-    let stored = pipeline::stored_plans(&session.lake).await?;
-    let is_meant = |plans: &&pipeline::StoredPlans| match &args.plan {
+    let file = args.plan.as_deref().map(Path::new).filter(|plan| is_file(plan));
+    let meant = match file {
+        Some(file) => pipeline::plans_in_file(&session, file).await?,
+        None => vec![stored(&session, args.plan.as_deref()).await?],
+    };
+    let options = WriteOptions { store: Store::Always, apply: Apply::Yes, accepted };
+    let mut outcome = Outcome::Succeeded;
+    for plans in &meant {
+        let results = match file.is_some() || args.replan {
+            true => pipeline::apply_renewed(&session, plans, args.replan, &options).await?,
+            false => pipeline::apply_stored(&session, plans, &options).await?,
+        };
+        if let Err(error) = results.save(&project.dir) {
+            eprintln!("! `target/run_results.json` could not be written: {error}");
+        }
+        report::print(&results, common)?;
+        outcome.worsen(results.status);
+    }
+    session.close().await?;
+    Ok(outcome)
+}
+
+/// Whether a plan is named by its file: run ids have neither dots nor slashes.
+fn is_file(plan: &Path) -> bool {
+    plan.extension().is_some() || plan.components().count() > 1 || plan.is_file()
+}
+
+/// The plan of this run, or the newest.
+async fn stored(session: &Session<'_>, asked: Option<&str>) -> Result<StoredPlans, Failure> {
+    let is_meant = |plans: &StoredPlans| match asked {
         Some(id) => plans.run_id == *id,
         // Looking at an undo asks for none: it is carried out by name.
         None => plans.plans.iter().all(|plan| plan.undoes.is_none()),
     };
-    let found = stored.iter().find(is_meant);
-    let Some(plans) = found else { return Err(no_plan(args.plan.as_deref())) };
-    let options = WriteOptions { store: Store::Always, apply: Apply::Yes, accepted };
-    let results = pipeline::apply_stored(&session, plans, &options).await?;
-    if let Err(error) = results.save(&project.dir) {
-        eprintln!("! `target/run_results.json` could not be written: {error}");
-    }
-    report::print(&results, common)?;
-    session.close().await?;
-    Ok(results.status)
+    let mut stored = pipeline::stored_plans(&session.lake).await?.into_iter();
+    stored.find(is_meant).ok_or_else(|| no_plan(asked))
 }
 
 fn no_plan(asked: Option<&str>) -> Failure {

@@ -206,7 +206,7 @@ pub(super) struct PlanArgs {
     /// The pipeline; needed where the project has several
     #[arg(long, value_name = "NAME")]
     pub(super) pipeline: Option<String>,
-    /// Also write the plan to a Parquet file
+    /// Also write the plan to a Parquet file, for a look elsewhere and for `apply FILE`
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Exit with 2 where the plan has changes
@@ -228,9 +228,13 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// The plan's run id; the newest plan when left out
+    /// The plan's run id, or the file that `plan --out` wrote; the newest plan when left out.
+    /// A file's plan is refused where HubSpot or the models have moved since
     #[arg(value_name = "PLAN")]
     pub(super) plan: Option<String>,
+    /// Plan again what has moved since the plan was made, and send the rest as it was stored
+    #[arg(long)]
+    pub(super) replan: bool,
     /// Pass a guard by name; recorded with the run
     #[arg(long, value_name = "GUARD")]
     pub(super) accept_guard: Vec<String>,

@@ -1,10 +1,7 @@
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::Path;
 
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
-use parquet::arrow::ArrowWriter;
 
 use super::args::{Common, Format, PlanArgs};
 use super::bars::Bars;
@@ -50,9 +47,9 @@ pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Fai
     let effort = report::effort(&plans, &session.client.budget_use());
     if shows_rows {
         show_rows(&session, &plans, args, common).await?;
-        tell_next(&plans, outcome, &effort, common);
+        tell_next(&plans, outcome, &effort, args, common);
     } else {
-        show(&plans, outcome, &effort, common)?;
+        show(&plans, outcome, &effort, args, common)?;
     }
     if let Some(file) = &args.html {
         std::fs::write(file, html::page(&plans, &effort)).map_err(|error| {
@@ -61,7 +58,11 @@ pub(super) async fn run(args: &PlanArgs, common: &Common) -> Result<Outcome, Fai
         })?;
     }
     if let Some(file) = &args.out {
-        export(&session, &plans, file).await?;
+        if plans.is_empty() {
+            eprintln!("`{}` was not written: there is no plan", file.display());
+        } else {
+            pipeline::write_plan_file(&session, &plans, file).await?;
+        }
     }
     session.close().await?;
     if args.detailed_exitcode
@@ -95,12 +96,18 @@ async fn show_rows(
     Ok(())
 }
 
-fn tell_next(plans: &[PlanSummary], outcome: Outcome, effort: &str, common: &Common) {
+fn tell_next(
+    plans: &[PlanSummary],
+    outcome: Outcome,
+    effort: &str,
+    args: &PlanArgs,
+    common: &Common,
+) {
     if !common.quiet {
         if plans.iter().any(PlanSummary::sends) {
             eprintln!("{effort}");
         }
-        eprintln!("{}", what_next(plans, outcome));
+        eprintln!("{}", what_next(plans, outcome, args));
     }
 }
 
@@ -108,24 +115,28 @@ fn show(
     plans: &[PlanSummary],
     outcome: Outcome,
     effort: &str,
+    args: &PlanArgs,
     common: &Common,
 ) -> Result<(), Failure> {
     for plan in plans {
         output::text(&report::show_plan(plan, common)?)?;
     }
-    tell_next(plans, outcome, effort, common);
+    tell_next(plans, outcome, effort, args, common);
     Ok(())
 }
 
 /// What a person can do with these plans.
-fn what_next(plans: &[PlanSummary], outcome: Outcome) -> String {
+fn what_next(plans: &[PlanSummary], outcome: Outcome, args: &PlanArgs) -> String {
     let Some(plan) = plans.iter().find(|plan| plan.sends()) else {
         return match outcome {
             Outcome::Succeeded => "Nothing to write".to_owned(),
             _ => "No plan: see the lines above".to_owned(),
         };
     };
-    let mut command = format!("hublake apply {}", plan.run_id);
+    let mut command = match &args.out {
+        Some(file) => format!("hublake apply {}", file.display()),
+        None => format!("hublake apply {}", plan.run_id),
+    };
     for verdict in plans.iter().flat_map(PlanSummary::refusals) {
         let flag = format!(" --accept-guard {}", verdict.guard);
         if !command.contains(&flag) {
@@ -136,31 +147,4 @@ fn what_next(plans: &[PlanSummary], outcome: Outcome) -> String {
         Outcome::GuardRefused => format!("next: if this is what you want, `{command}`"),
         _ => format!("next: `{command}` carries this plan out"),
     }
-}
-
-/// Writes the rows of the plans to a Parquet file, for a closer look elsewhere.
-async fn export(session: &Session<'_>, plans: &[PlanSummary], file: &Path) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(
-            Outcome::Failed,
-            format!("The plan cannot be written to `{}`: {error}", file.display()),
-        )
-    };
-    let Some(plan) = plans.first() else { return Ok(()) };
-    let runs: Vec<String> = plans.iter().map(|plan| format!("'{}'", plan.run_id)).collect();
-    let sql = format!(
-        "select * from system.plans where run_id in ({}) order by write_back, seq",
-        runs.join(", ")
-    );
-    let (engine, _) = pipeline::engine(session.project, &session.lake).await?;
-    let mut rows = engine.query(&sql, None).await.map_err(PipelineError::from)?;
-    let out = File::create(file).map_err(|error| failed(&error))?;
-    let mut writer =
-        ArrowWriter::try_new(out, rows.schema(), None).map_err(|error| failed(&error))?;
-    while let Some(batch) = rows.next().await {
-        writer.write(&batch.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
-    }
-    writer.close().map_err(|error| failed(&error))?;
-    tracing::info!(run = plan.run_id, file = %file.display(), "Plan written");
-    Ok(())
 }

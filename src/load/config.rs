@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::links::{AssociateConfig, EventConfig, ListConfig, ObjectCreateConfig};
+use super::status::{OriginConfig, StatusConfig};
 use crate::objects::{ObjectType, ObjectTypeError, PropertyType};
 
 /// One entry of a pipeline's `write_back:` section; its key there is the
@@ -53,6 +54,12 @@ pub struct WriteBackConfig {
     pub guards: GuardsConfig,
     /// What tells people in HubSpot of refused rows.
     pub on_reject: Option<OnRejectConfig>,
+    /// Properties of the records that show in HubSpot when and how they were last synced.
+    #[serde(default)]
+    pub status: Option<StatusConfig>,
+    /// A property of the records that says where their values come from.
+    #[serde(default)]
+    pub origin: Option<OriginConfig>,
     /// Read the touched records from HubSpot before deciding, so that no decision rests on a stale mirror.
     #[serde(default = "yes")]
     pub refresh: bool,
@@ -281,6 +288,7 @@ impl WriteBackConfig {
             property.validate(name, &mut problems);
         }
         self.validate_links(&mut problems);
+        self.validate_stamps(&mut problems);
         problems
     }
 
@@ -357,13 +365,14 @@ impl WriteBackConfig {
     }
 
     /// The properties that planning must see in the mirror: those that are
-    /// written and, where records are matched by one, the key.
+    /// written or stamped and, where records are matched by one, the key.
     pub fn hubspot_properties(&self) -> impl Iterator<Item = String> {
         let key = match &self.match_by.key {
             MatchKey::Unique(property) => Some(property.clone()),
             MatchKey::RecordId | MatchKey::Email => None,
         };
-        self.properties.keys().cloned().chain(key)
+        let stamped = self.stamps().into_iter().map(|(name, ..)| name);
+        self.properties.keys().cloned().chain(key).chain(stamped)
     }
 }
 

@@ -52,7 +52,8 @@ impl GuardVerdict {
 }
 
 impl Guard {
-    const ALL: [Self; 5] =
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
         [Self::MaxChanged, Self::MaxCreates, Self::MaxRejects, Self::MinRows, Self::MaxArchives];
 
     /// The name in settings and in `--accept-guard`.

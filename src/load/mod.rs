@@ -40,6 +40,7 @@ mod properties;
 mod reject_task;
 mod rejects;
 mod restoring;
+mod status;
 mod target;
 mod written;
 
@@ -60,9 +61,10 @@ pub use links::{
 };
 pub use outcome::{Counts, Outcome};
 pub use plan::{
-    Finish, FinishRequest, PlanRequest, PlanSummary, PlannedChange, PlannedDefinition, PlannedRow,
-    Store, UndoPart, UndoRequest, check_condition, finished, plan, plan_finish, plan_lines,
-    plan_undo, planned_rows, undo_parts,
+    Finish, FinishRequest, PlanFile, PlanFileError, PlanRequest, PlanSummary, PlannedChange,
+    PlannedDefinition, PlannedRow, RenewRequest, Renewed, Store, UndoPart, UndoRequest,
+    check_condition, check_plan_file, check_unapplied, finished, plan, plan_finish, plan_lines,
+    plan_undo, planned_rows, read_plan_file, renew, undo_parts, write_plan_file,
 };
 pub use properties::{
     PlannedOptions, PlannedProperty, PropertyPlan, make_properties, plan_properties,
@@ -73,3 +75,4 @@ pub use rejects::{
     Reject, RejectFilter, RejectStatus, UnreadRecord, drop_rejects, find_rejects, keep_unread,
     rejects, retry_rejects,
 };
+pub use status::{OriginConfig, StatusConfig};

@@ -76,18 +76,18 @@ pub(crate) fn plan(
 ) -> Result<PropertyPlan, LoadError> {
     let mut plan = PropertyPlan::default();
     for (name, create) in declared(config) {
-        match definitions.iter().find(|found| found.name == *name && !found.archived) {
-            None => plan.creates.push(planned(name, create)),
+        match definitions.iter().find(|found| found.name == name && !found.archived) {
+            None => plan.creates.push(planned(&name, &create)),
             Some(found) => {
-                if let Some(problem) = clash(create, found) {
-                    let path = format!("properties.{name}.create");
+                if let Some(problem) = clash(&create, found) {
+                    let path = path_of(config, &name);
                     return Err(LoadError::Settings {
                         write_back: write_back.to_owned(),
                         path,
                         problem,
                     });
                 }
-                plan.options.extend(missing_options(name, create, found));
+                plan.options.extend(missing_options(&name, &create, found));
             }
         }
     }
@@ -112,8 +112,8 @@ pub fn plan_properties(
 pub fn property_advice(config: &WriteBackConfig) -> Vec<(String, String)> {
     declared(config)
         .flat_map(|(name, create)| {
-            let said = audit::lint(name, &create.description);
-            said.into_iter().map(|sentence| (name.clone(), sentence))
+            let said = audit::lint(&name, &create.description);
+            said.into_iter().map(move |sentence| (name.clone(), sentence))
         })
         .collect()
 }
@@ -142,11 +142,8 @@ pub(crate) async fn add_columns(
     config: &WriteBackConfig,
     created: &BTreeSet<String>,
 ) -> Result<(), LoadError> {
-    let column = |name: &String| {
-        let create = config.properties.get(name)?.create.as_ref()?;
-        Some((name.clone(), create.property_type().arrow_type()))
-    };
-    let columns: Vec<_> = created.iter().filter_map(column).collect();
+    let mut columns = declared_columns(config);
+    columns.retain(|(name, _)| created.contains(name));
     mirror::add_columns(lake, object, &columns).await
 }
 
@@ -162,22 +159,22 @@ async fn create(
     create_groups(client, object, plan).await?;
     let mut created = BTreeSet::new();
     for (name, create) in
-        declared(config).filter(|(name, _)| plan.creates.iter().any(|new| new.name == **name))
+        declared(config).filter(|(name, _)| plan.creates.iter().any(|new| new.name == *name))
     {
         client
-            .create_property(object, &new_property(name, create))
+            .create_property(object, &new_property(&name, &create))
             .await
             .during("creating a property")?;
         created.insert(name.clone());
     }
     for (name, create) in declared(config) {
-        if let Some(missing) = plan.options.iter().find(|missing| missing.property == *name) {
-            let options: Vec<_> = options(create)
+        if let Some(missing) = plan.options.iter().find(|missing| missing.property == name) {
+            let options: Vec<_> = options(&create)
                 .into_iter()
                 .filter(|option| missing.values.contains(&option.value))
                 .collect();
             client
-                .add_property_options(object, name, &options)
+                .add_property_options(object, &name, &options)
                 .await
                 .during("adding options to a property")?;
         }
@@ -212,8 +209,8 @@ pub(crate) fn with_declared(
     let mut known: HashMap<String, PropertyDefinition> =
         live.map(|definition| (definition.name.clone(), definition.clone())).collect();
     for (name, create) in declared(config) {
-        let definition = known.entry(name.clone()).or_insert_with(|| definition(name, create));
-        for option in options(create) {
+        let definition = known.entry(name.clone()).or_insert_with(|| definition(&name, &create));
+        for option in options(&create) {
             if !definition.options.iter().any(|known| known.value == option.value) {
                 definition.options.push(option);
             }
@@ -224,19 +221,29 @@ pub(crate) fn with_declared(
 
 /// Every property that a write-back declares, as it is created.
 pub(crate) fn declared_properties(config: &WriteBackConfig) -> Vec<NewProperty> {
-    declared(config).map(|(name, create)| new_property(name, create)).collect()
+    declared(config).map(|(name, create)| new_property(&name, &create)).collect()
 }
 
 /// Every property that a write-back declares, with the type of its column.
 pub(crate) fn declared_columns(config: &WriteBackConfig) -> Vec<(String, DataType)> {
-    let column = |(name, create): (&String, &CreateConfig)| {
-        (name.clone(), create.property_type().arrow_type())
-    };
-    declared(config).map(column).collect()
+    declared(config).map(|(name, create)| (name, create.property_type().arrow_type())).collect()
 }
 
-fn declared(config: &WriteBackConfig) -> impl Iterator<Item = (&String, &CreateConfig)> {
-    config.properties.iter().filter_map(|(name, property)| Some((name, property.create.as_ref()?)))
+/// Those of `properties`, and those that are stamped along with them.
+fn declared(config: &WriteBackConfig) -> impl Iterator<Item = (String, CreateConfig)> {
+    let stamped = config.stamps().into_iter().map(|(name, _, create)| (name, create));
+    let own = config.properties.iter();
+    own.filter_map(|(name, property)| Some((name.clone(), property.create.clone()?))).chain(stamped)
+}
+
+/// Where the settings declare a property.
+fn path_of(config: &WriteBackConfig, name: &str) -> String {
+    let status = config.status_properties().into_iter().find(|(_, named)| *named == name);
+    match status {
+        Some((path, _)) => path.to_owned(),
+        None if config.properties.contains_key(name) => format!("properties.{name}.create"),
+        None => "origin.property".to_owned(),
+    }
 }
 
 fn planned(name: &str, create: &CreateConfig) -> PlannedProperty {

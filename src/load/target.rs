@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::config::{MatchKey, Mode, Nulls, OnAbsent, Policy, WriteBackConfig};
+use super::config::{MatchKey, Mode, Nulls, OnAbsent, Policy, PropertyConfig, WriteBackConfig};
 use super::error::LoadError;
 use super::form::{Form, Refusal};
 use super::mirror;
 use super::policy::Rule;
 use super::properties;
+use super::status::Stamp;
 use crate::objects::{ObjectType, PropertyDefinition, PropertyType};
 
 /// Where a write-back's rows go, and how each is decided.
@@ -27,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) partial: bool,
     pub(crate) refresh: bool,
     pub(crate) properties: Vec<TargetProperty>,
+    /// What is written along with any of these.
+    pub(crate) stamps: Vec<(Stamp, TargetProperty)>,
     /// Changes when a property's definition does, so that a refused row is
     /// tried again.
     pub(crate) definitions_hash: u64,
@@ -74,7 +77,14 @@ impl Target {
                 return Err(fault(&format!("properties.{name}.policy"), problem));
             }
         }
-        let properties = config.properties.keys().map(|name| target_property(config, name, &known));
+        let properties = config
+            .properties
+            .iter()
+            .map(|(name, settings)| target_property(config, name, settings, &known));
+        let stamps = config.stamps().into_iter().map(|(name, stamp, create)| {
+            let settings = PropertyConfig { create: Some(create), ..PropertyConfig::default() };
+            (stamp, target_property(config, &name, &settings, &known))
+        });
         Ok(Self {
             write_back: write_back.to_owned(),
             key: config.match_by.key.clone(),
@@ -86,6 +96,8 @@ impl Target {
             partial: config.partial,
             refresh: config.refresh,
             properties: properties.collect(),
+            // One that cannot be written is left out: it is no reason to refuse a row.
+            stamps: stamps.filter(|(_, property)| property.refusal.is_none()).collect(),
             definitions_hash: definitions_hash(config, &known),
             object,
         })
@@ -100,10 +112,14 @@ impl Target {
         }
     }
 
+    /// All that may be sent: properties and stamps.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &TargetProperty> {
+        self.properties.iter().chain(self.stamps.iter().map(|(_, property)| property))
+    }
+
     /// The properties to ask for when a record is read before it is decided.
     pub(crate) fn read_properties(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.properties.iter().map(|property| property.name.clone()).collect();
+        let mut names: Vec<String> = self.written().map(|property| property.name.clone()).collect();
         names.extend(
             self.key_property()
                 .filter(|key| !names.iter().any(|name| name == key))
@@ -116,9 +132,9 @@ impl Target {
 fn target_property(
     config: &WriteBackConfig,
     name: &str,
+    settings: &PropertyConfig,
     known: &HashMap<String, PropertyDefinition>,
 ) -> TargetProperty {
-    let settings = &config.properties[name];
     let definition = known.get(name);
     let form = definition.map_or_else(Form::text, Form::of);
     TargetProperty {

@@ -5,7 +5,7 @@ use super::settings::SettingsError;
 use crate::extract::ExtractError;
 use crate::hubspot::{self, ErrorKind, SecretError};
 use crate::lake::LakeError;
-use crate::load::LoadError;
+use crate::load::{LoadError, PlanFileError};
 use crate::transform::{TransformError, nearest};
 
 /// Why a command could not do its work.
@@ -90,6 +90,31 @@ pub enum PipelineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A plan's file cannot be written, or is no plan that can be applied.
+    #[error("`{}` cannot be used as a plan", .path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PlanFileError,
+    },
+    /// A plan's file was made for another account.
+    #[error("`{}` is a plan for portal `{portal_id}`, and the token belongs to portal `{actual}`", .path.display())]
+    ForeignPlan {
+        /// The file.
+        path: PathBuf,
+        /// The portal it was made for.
+        portal_id: u64,
+        /// The portal HubSpot answers for the token.
+        actual: u64,
+    },
+    /// A plan's file names a run that the lake does not have.
+    #[error("`{}` is a plan of which this project's lake knows nothing", .path.display())]
+    UnknownPlan {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of the project could not be written.
     #[error("`{}` cannot be written", .path.display())]
     File {
@@ -138,6 +163,13 @@ impl PipelineError {
             | Self::Asking { .. }
             | Self::NotExtracted { .. } => Outcome::Failed,
             Self::NoProperty { .. } => Outcome::Usage,
+            Self::PlanFile { source, .. } => match source {
+                PlanFileError::Differs => Outcome::GuardRefused,
+                PlanFileError::Damaged(_) | PlanFileError::NoPlan(_) => Outcome::Settings,
+                PlanFileError::Load(error) => load_outcome(error),
+                _ => Outcome::Failed,
+            },
+            Self::ForeignPlan { .. } | Self::UnknownPlan { .. } => Outcome::GuardRefused,
         }
     }
 
@@ -152,6 +184,10 @@ impl PipelineError {
             Self::WrongPortal { .. } => {
                 Some("use the token of that portal, or correct `hubspot.portal_id` in hublake.yml".to_owned())
             }
+            Self::PlanFile { .. } | Self::UnknownPlan { .. } => Some(
+                "make a new one with `hublake plan --out FILE`, and apply it in the project that made it".to_owned(),
+            ),
+            Self::ForeignPlan { .. } => Some("use the token of that portal, or make a new plan for this one".to_owned()),
             Self::HubSpot(error) => Some(error.advice()),
             Self::Extract(error) => error.hubspot().map(hubspot::Error::advice),
             Self::Transform(error) => Some(error.advice()),

@@ -71,7 +71,7 @@ pub async fn run(
     Ok(Finished { results, plans })
 }
 
-async fn stages(
+pub(super) async fn stages(
     session: &Session<'_>,
     pipeline: &PipelineConfig,
     options: &RunOptions,
@@ -131,14 +131,7 @@ pub async fn apply_stored(
 ) -> Result<RunResults, PipelineError> {
     let before = session.client.counts();
     let mut results = RunResults::begin(&new_run_id(), &stored.pipeline, Mode::Apply, before);
-    let Some(pipeline) = session.project.pipeline(&stored.pipeline) else {
-        let known = session.project.pipelines.iter().map(|p| p.name.clone()).collect();
-        return Err(PipelineError::Unknown {
-            kind: "pipeline",
-            name: stored.pipeline.clone(),
-            known,
-        });
-    };
+    let pipeline = pipeline_of(session, &stored.pipeline)?;
     writing::catch_up(session, pipeline).await?;
     for plan in &stored.plans {
         if writing::apply_plan(session, pipeline, plan, options, &mut results).await == Next::Stop {
@@ -147,6 +140,19 @@ pub async fn apply_stored(
     }
     finish(session, &mut results, &[]).await?;
     Ok(results)
+}
+
+/// The project's pipeline of this name, which a stored plan has kept.
+pub(super) fn pipeline_of<'p>(
+    session: &Session<'p>,
+    name: &str,
+) -> Result<&'p PipelineConfig, PipelineError> {
+    let known = || session.project.pipelines.iter().map(|p| p.name.clone()).collect();
+    session.project.pipeline(name).ok_or_else(|| PipelineError::Unknown {
+        kind: "pipeline",
+        name: name.to_owned(),
+        known: known(),
+    })
 }
 
 /// Run ids sort by time and are unique.

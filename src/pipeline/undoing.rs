@@ -42,12 +42,17 @@ pub async fn undo(
     let before = session.client.counts();
     let mut results = RunResults::begin(&new_run_id(), &first.pipeline, mode, before);
     let mut plans = Vec::new();
-    for part in &parts {
-        if load::write_back_of(&part.write_back) != part.write_back {
-            let sentence = format!(
-                "`{}` was not taken back: associations, list members and events stay as they are",
-                part.write_back
-            );
+    // What hangs on records goes first: of an archived record nothing can be read.
+    let (links, records): (Vec<&UndoPart>, Vec<&UndoPart>) =
+        parts.iter().partition(|part| is_part(part));
+    for part in links.into_iter().chain(records) {
+        if is_part(part) && part.object == part.object_name() {
+            // What records show of refused rows follows the rows, not the run.
+            continue;
+        }
+        if !part.can_be_undone() {
+            let sentence =
+                format!("`{}` was not taken back: an event that was sent stays", part.write_back);
             results.problem(Outcome::Succeeded, sentence);
             continue;
         }
@@ -73,11 +78,23 @@ pub async fn undo(
     Ok(Some(Finished { results, plans }))
 }
 
+/// Whether it hangs on a write-back's records.
+fn is_part(part: &UndoPart) -> bool {
+    load::write_back_of(&part.write_back) != part.write_back
+}
+
+/// The list that the settings name for the part's write-back.
+fn list_of<'p>(session: &Session<'p>, part: &UndoPart) -> Option<&'p load::ListConfig> {
+    let pipeline = session.project.pipeline(&part.pipeline)?;
+    pipeline.write_back.get(load::write_back_of(&part.write_back))?.list.as_ref()
+}
+
 /// The guards of a write-back that mean something for an undo: those on how
 /// much is touched. Of a write-back that is gone from the settings, none.
 fn guards(session: &Session<'_>, part: &UndoPart) -> GuardsConfig {
     let pipeline = session.project.pipeline(&part.pipeline);
-    let config = pipeline.and_then(|pipeline| pipeline.write_back.get(&part.write_back));
+    let config = pipeline
+        .and_then(|pipeline| pipeline.write_back.get(load::write_back_of(&part.write_back)));
     let guards = config.map(|config| config.guards.clone()).unwrap_or_default();
     GuardsConfig { min_rows: None, max_creates: None, ..guards }
 }
@@ -93,12 +110,12 @@ struct Undoing<'a> {
 impl Undoing<'_> {
     async fn run(&self, results: &mut RunResults) -> Result<(PlanSummary, Next), PipelineError> {
         let (session, part) = (self.session, self.part);
-        let config = part.config(guards(session, part));
+        let config = part.config(guards(session, part), list_of(session, part));
         // Of a pipeline that the project no longer has, nothing is caught up yet.
-        let known = [(part.write_back.as_str(), &config)];
+        let known = [(load::write_back_of(&part.write_back), &config)];
         load::catch_up(&session.lake, &part.pipeline, &known, now()).await?;
         let object =
-            ObjectType::parse(&part.object).map_err(|error| load::LoadError::Settings {
+            ObjectType::parse(part.object_name()).map_err(|error| load::LoadError::Settings {
                 write_back: part.write_back.clone(),
                 path: "object".to_owned(),
                 problem: error.to_string(),
@@ -108,7 +125,7 @@ impl Undoing<'_> {
         if self.options.archive_created {
             options.accepted.insert(Guard::MaxArchives);
         }
-        if options.apply == Apply::Yes {
+        if options.apply == Apply::Yes && !is_part(part) {
             let (pipeline, name) = (&part.pipeline, &part.write_back);
             let next = session.finish_owed(pipeline, name, &definitions, results).await?;
             if next == Next::Stop {
@@ -155,5 +172,8 @@ pub(super) async fn config_of(
     let parts = load::undo_parts(&session.lake, undone).await?;
     let is_meant =
         |part: &&UndoPart| part.pipeline == pipeline && part.write_back == plan.write_back;
-    Ok(parts.iter().find(is_meant).map(|part| part.config(guards(session, part))))
+    Ok(parts
+        .iter()
+        .find(is_meant)
+        .map(|part| part.config(guards(session, part), list_of(session, part))))
 }

@@ -317,6 +317,111 @@ async fn a_list_follows_the_model_and_an_event_is_sent_once() {
     assert_eq!(events["results"].as_array().expect("events").len(), 9);
 }
 
+async fn undone(world: &World, run: &Value) -> Value {
+    let id = run["run_id"].as_str().expect("a run id");
+    let ran = world.hublake(&["undo", id]).await;
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    world.results()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_gives_associations_back_that_nobody_touched_since() {
+    let world = world(LINKS).await;
+    let (contacts, companies) = (world.some_contacts(4), world.companies().await);
+    let free = free_companies(&world, &contacts, &companies).await;
+    let (old, new) = (free[0], free[1]);
+    let before = world.pairs("contacts", "companies", &contacts).await;
+    let shared = *before.keys().next().expect("a seeded association");
+    let mut wanted: Vec<(u64, u64)> = contacts.iter().map(|contact| (*contact, old)).collect();
+    world.write_pairs(&[wanted.as_slice(), &[shared]].concat());
+    let first = world.run().await;
+    let linked = world.pairs("contacts", "companies", &contacts).await;
+    assert!(linked[&shared].contains(LABEL) && linked[&shared].len() > 1);
+
+    // The model moves one; a person takes another away.
+    wanted[2].1 = new;
+    world.write_pairs(&[wanted.as_slice(), &[shared]].concat());
+    let second = world.run().await;
+    assert_eq!(counts(&second, "wanted.companies")["archived"], 1);
+    let path = format!("/crm/v4/objects/contacts/{}/associations/companies/{old}", contacts[1]);
+    world.person(Method::DELETE, &path, None).await;
+
+    // A look changes nothing.
+    let id = second["run_id"].as_str().expect("a run id");
+    world.control.clear_log();
+    let looked = world.hublake(&["undo", id, "--plan"]).await;
+    assert_eq!((looked.code, world.write_calls()), (0, 0), "{}", looked.stderr);
+    let back = counts(&undone(&world, &second).await, "wanted.companies");
+    assert_eq!((back["created"], back["archived"]), (1, 1), "{back:?}");
+    let now = world.pairs("contacts", "companies", &contacts).await;
+    assert!(now[&(contacts[2], old)].contains(LABEL) && !now.contains_key(&(contacts[2], new)));
+
+    let back = counts(&undone(&world, &first).await, "wanted.companies");
+    assert_eq!((back["archived"], back["kept"], back["unchanged"]), (3, 1, 1), "{back:?}");
+    let mut after = world.pairs("contacts", "companies", &contacts).await;
+    assert!(after.remove(&(contacts[2], old)).is_some(), "it was written since");
+    assert_eq!(after, before, "all else is as it was, the other labels of a pair too");
+    world.control.clear_log();
+    counts(&undone(&world, &first).await, "wanted.companies");
+    assert_eq!(world.write_calls(), 0, "there is nothing more to take back");
+
+    // What the model still wants is written again, though no modified date told of it.
+    let again = counts(&world.run().await, "wanted.companies");
+    assert_eq!((again["created"] + again["updated"], again["archived"]), (4, 1), "{again:?}");
+    let now = world.pairs("contacts", "companies", &contacts).await;
+    for pair in wanted.iter().filter(|(contact, _)| *contact != contacts[1]) {
+        assert!(now[pair].contains(LABEL), "{pair:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_gives_members_back_and_leaves_events() {
+    let world = world(LISTS).await;
+    let contacts = world.some_contacts(10);
+    let write = |of: &[u64]| {
+        let mut csv = String::from("contact_id,event_key,reached_at,plan\n");
+        of.iter().for_each(|id| csv.push_str(&format!("{id},k-{id},2026-01-02T03:04:05Z,pro\n")));
+        world.write("scores.csv", &csv);
+    };
+    write(&contacts[..8]);
+    let first = world.run().await;
+    write(&contacts[2..9]);
+    let second = world.run().await;
+    let path = "/crm/v3/lists/object-type-id/0-1/name/Active%20in%20product";
+    let list = world.person(Method::GET, path, None).await["list"]["listId"].clone();
+    let path = format!("/crm/v3/lists/{}/memberships", list.as_str().expect("a list"));
+    let members = async || -> BTreeSet<u64> {
+        let page = world.person(Method::GET, &format!("{path}?limit=250"), None).await;
+        let id =
+            |member: &Value| member["recordId"].as_str().expect("an id").parse().expect("an id");
+        page["results"].as_array().expect("members").iter().map(id).collect()
+    };
+    let id = second["run_id"].as_str().expect("a run id");
+    let ran = world.hublake(&["undo", id]).await;
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(told.contains("`wanted.event` was not taken back"), "{told}");
+    let back = counts(&world.results(), "wanted.list");
+    assert_eq!((back["created"], back["archived"]), (2, 1), "{back:?}");
+    assert_eq!(members().await, contacts[..8].iter().copied().collect());
+
+    // A person takes one out and puts one in.
+    let one = Some(json!([contacts[5].to_string()]));
+    world.person(Method::PUT, &format!("{path}/remove"), one).await;
+    let one = Some(json!([contacts[9].to_string()]));
+    world.person(Method::PUT, &format!("{path}/add"), one).await;
+    let back = counts(&undone(&world, &first).await, "wanted.list");
+    assert_eq!((back["archived"], back["kept"], back["unchanged"]), (5, 2, 1), "{back:?}");
+    let left = [contacts[0], contacts[1], contacts[9]];
+    assert_eq!(members().await, left.into_iter().collect());
+    // The first two are hublake's own again, and go with the model; a person's stays.
+    world.run().await;
+    // What a person took out stays out.
+    let mut left: BTreeSet<u64> = contacts[2..].iter().copied().collect();
+    left.remove(&contacts[5]);
+    assert_eq!(members().await, left);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_send_of_a_link_the_next_run_finishes_the_work() {
     let sends = [

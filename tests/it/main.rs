@@ -16,6 +16,7 @@ mod load;
 mod main_job;
 mod models;
 mod openapi;
+mod plan_file;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod privacy;
@@ -23,6 +24,7 @@ mod recorded;
 mod s3;
 mod shell;
 mod sources;
+mod status;
 mod tutorial;
 mod undo;
 mod unkind;

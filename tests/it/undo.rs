@@ -67,7 +67,7 @@ async fn plan_undo_at(
         run_id,
         undone,
         part: &part,
-        config: &part.config(GuardsConfig::default()),
+        config: &part.config(GuardsConfig::default(), None),
         archive_created: archive,
         definitions: &definitions,
         accepted: &BTreeSet::new(),
@@ -101,7 +101,7 @@ async fn finish(world: &World, run_id: &str) -> Option<Counts> {
 pub(crate) async fn undo(world: &World, run_id: &str, undone: &str, archive: bool) -> Counts {
     finish(world, run_id).await;
     let plan = plan_undo(world, run_id, undone, archive).await;
-    let config = part(world, undone).await.config(GuardsConfig::default());
+    let config = part(world, undone).await.config(GuardsConfig::default(), None);
     let accepted = [load::Guard::MaxArchives].into();
     let report = apply(world, run_id, &config, &plan, &accepted).await.expect("applied");
     assert!(report.counts.close(), "{:?}", report.counts);
@@ -179,7 +179,7 @@ async fn an_old_plan_archives_nothing_that_was_touched_since() {
     world.apply("r1", &made, CancellationToken::new()).await;
     let plan = plan_undo_at(&world, "u1", "r1", true, minutes_ago(30)).await;
     assert_eq!(plan.counts, Counts { wanted: 1, archived: 1, ..Counts::default() });
-    let config = part(&world, "r1").await.config(GuardsConfig::default());
+    let config = part(&world, "r1").await.config(GuardsConfig::default(), None);
     let accepted = [load::Guard::MaxArchives].into();
     let report = apply(&world, "u1", &config, &plan, &accepted).await.expect("applied");
     assert_eq!(report.counts, Counts { wanted: 1, deferred: 1, ..Counts::default() });
@@ -265,7 +265,7 @@ async fn ledger_of(world: &World, run_id: &str) -> Vec<String> {
 /// Runs an undo and cuts it off at the n-th batch of updates.
 async fn cut_off(world: &World, undone: &str, skip: u32, action: FaultAction) {
     let plan = plan_undo(world, "u1", undone, false).await;
-    let config = part(world, undone).await.config(GuardsConfig::default());
+    let config = part(world, undone).await.config(GuardsConfig::default(), None);
     let control = world.control();
     control.add_fault(Fault {
         method: Some("POST".into()),
@@ -356,7 +356,7 @@ async fn records_that_the_run_created_are_archived_only_when_asked_for() {
     world.edit(b, "usage_score", "9");
     let plan = plan_undo(&world, "u2", "r1", true).await;
     assert_eq!(plan.counts, Counts { wanted: 2, archived: 1, kept: 1, ..Counts::default() });
-    let config = part(&world, "r1").await.config(GuardsConfig::default());
+    let config = part(&world, "r1").await.config(GuardsConfig::default(), None);
     let refused = apply(&world, "u2", &config, &plan, &BTreeSet::new()).await;
     assert!(matches!(refused, Err(LoadError::Guard { .. })), "archiving is off unless accepted");
     let counts = undo(&world, "u3", "r1", true).await;

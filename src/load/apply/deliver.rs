@@ -301,7 +301,7 @@ impl Sender {
     /// What HubSpot answered for a property, in comparable form.
     pub(super) fn returned(&self, name: &str, record: &Record) -> Option<String> {
         let text = record.properties.get(name)?.as_deref().unwrap_or("");
-        let property = self.target.properties.iter().find(|property| property.name == name);
+        let property = self.target.written().find(|property| property.name == name);
         let key_form =
             || Some(&self.target.key_form).filter(|_| self.target.key_property() == Some(name));
         Some(match property.map(|property| &property.form).or_else(key_form) {

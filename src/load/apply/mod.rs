@@ -26,6 +26,7 @@ use super::links::{apply_part, create_schema, write_back_of};
 use super::outcome::{Counts, Outcome};
 use super::plan::{PlanCursors, PlanSummary, PlannedChange, rows};
 use super::rejects::{Refused, RejectBook};
+use super::status::status_config;
 use super::target::Target;
 use super::{properties, restoring};
 use crate::hubspot::{Client, Error};
@@ -108,9 +109,21 @@ pub async fn apply(
     request: ApplyRequest<'_>,
 ) -> Result<ApplyReport, LoadError> {
     let plan = request.plan;
-    if write_back_of(&plan.write_back) != plan.write_back {
-        return apply_part(lake, client, request).await;
+    if let Some(config) = status_config(&plan.write_back, request.config) {
+        return apply_records(lake, client, ApplyRequest { config: &config, ..request }).await;
     }
+    match write_back_of(&plan.write_back) == plan.write_back {
+        true => apply_records(lake, client, request).await,
+        false => apply_part(lake, client, request).await,
+    }
+}
+
+async fn apply_records(
+    lake: &Lake,
+    client: &Client,
+    request: ApplyRequest<'_>,
+) -> Result<ApplyReport, LoadError> {
+    let plan = request.plan;
     let verdicts = guards::evaluate(
         &request.config.guards,
         &plan.counts,

@@ -98,7 +98,7 @@ impl Sender {
         if self.is_ours(&task, &record) {
             return Decided::Done(Box::new(self.written(task, record)));
         }
-        let mut changes = again(&self.target, &task.row, &record);
+        let mut changes = again(&self.target, &task.row, &record, self.planned_at);
         if self.target.mode == Mode::Create {
             changes.values_mut().for_each(left_alone);
         }

@@ -262,6 +262,8 @@ fn entry(done: Done) -> Entry {
     let written = WrittenProperty {
         old: Some(task.old).filter(|old| !old.is_empty()),
         new: Some(task.new),
+        held_ours: task.held_ours,
+        theirs: task.theirs,
         ..WrittenProperty::default()
     };
     let (category, message, correlation_id) = match done.refusal {

@@ -23,6 +23,10 @@ pub(crate) struct Task {
     /// What HubSpot had when the plan was made; empty for nothing.
     pub(crate) old: String,
     pub(crate) new: String,
+    /// What was there before was hublake's own.
+    pub(crate) held_ours: bool,
+    /// An undo gives it back to whoever had made it.
+    pub(crate) theirs: bool,
     pub(crate) match_key: String,
     pub(crate) trace_id: String,
     pub(crate) category: Option<String>,
@@ -85,6 +89,8 @@ impl Task {
             other: part.other(&property).unwrap_or_default(),
             property,
             old,
+            held_ours: change.last_set.as_deref().is_some_and(|last| !last.is_empty()),
+            theirs: change.theirs,
             new: change.new,
             match_key: row.match_key.unwrap_or_default(),
             trace_id: row.trace_id,

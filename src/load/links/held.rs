@@ -1,7 +1,7 @@
 //! What is known of links before a decision: `hubspot.associations` and what
 //! hublake made itself, parted by record.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -16,7 +16,7 @@ use datafusion::execution::DiskManager;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 
-use super::decide::{Entry, Group, Last};
+use super::decide::{Entry, Group, Last, Type};
 use super::part::Part;
 use crate::hubspot::Association;
 use crate::lake::{Changes, Lake, Table, TableName};
@@ -24,7 +24,7 @@ use crate::load::error::{LoadError, While};
 use crate::load::plan::spill::{Bucket, Buckets};
 use crate::load::plan::wanted::Aliases;
 use crate::load::written::INTENDED;
-use crate::objects::ObjectType;
+use crate::objects::{AssociationCategory, AssociationType, ObjectType, RecordId};
 
 const DOING: &str = "reading associations";
 
@@ -208,6 +208,29 @@ impl Group {
     pub(crate) fn of(record: i64) -> Self {
         Self { record, ..Self::default() }
     }
+}
+
+/// What is held, as HubSpot answered it, of the pairs that are meant.
+pub(crate) fn rows_of(
+    held: &HashMap<i64, BTreeMap<i64, BTreeSet<Type>>>,
+    is_meant: impl Fn((i64, i64)) -> bool,
+) -> Vec<Association> {
+    let pairs = held
+        .iter()
+        .flat_map(|(from, others)| others.iter().map(move |(to, types)| ((*from, *to), types)));
+    let row = |((from, to), types): ((i64, i64), &BTreeSet<Type>)| {
+        let row = |(category, type_id, label): &Type| Association {
+            from: RecordId(from),
+            to: RecordId(to),
+            association: AssociationType {
+                category: AssociationCategory::from_wire(category.as_str()),
+                type_id: *type_id,
+                label: label.clone(),
+            },
+        };
+        types.iter().map(row).collect::<Vec<_>>()
+    };
+    pairs.filter(|(pair, _)| is_meant(*pair)).flat_map(row).collect()
 }
 
 /// Brings what was read of some records into the mirror: their associations of

@@ -15,7 +15,7 @@ mod apply;
 mod config;
 mod decide;
 mod deliver;
-mod held;
+pub(crate) mod held;
 mod part;
 mod plan;
 mod resolve;
@@ -27,6 +27,9 @@ pub use config::{
     AssociateConfig, DeclaredLabel, EventConfig, LabelConfig, LinkPolicy, ListConfig,
     ObjectCreateConfig, SchemaConfig,
 };
+pub(crate) use decide::{LABEL_ONLY, LINKED, PRIMARY_MOVES, Type, has_other_labels, labels};
+pub(crate) use part::{Kind, Part};
 pub use part::{parts, write_back_of};
 pub use plan::plan_part;
-pub(crate) use types::{create_schema, planned_schema};
+pub(crate) use plan::{READ_AT_ONCE, verdicts};
+pub(crate) use types::{ListState, by_record, create_schema, list_state, planned_schema};

@@ -4,6 +4,7 @@
 use super::config::{AssociateConfig, EventConfig, LabelConfig, LinkPolicy, ListConfig, PRIMARY};
 use crate::load::config::WriteBackConfig;
 use crate::load::error::LoadError;
+use crate::load::status::status_part;
 use crate::objects::ObjectType;
 
 /// One part of a write-back.
@@ -27,7 +28,8 @@ pub(crate) enum Kind {
 /// The names of the parts that a write-back has beside its properties, in the
 /// order in which they are written.
 pub fn parts(write_back: &str, config: &WriteBackConfig) -> Vec<String> {
-    Part::all(write_back, config).into_iter().map(|part| part.name).collect()
+    let parts = Part::all(write_back, config).into_iter().map(|part| part.name);
+    parts.chain(status_part(write_back, config)).collect()
 }
 
 /// The write-back that a part's name, or a write-back's own, begins with.

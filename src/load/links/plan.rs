@@ -27,6 +27,7 @@ use crate::load::plan::wanted::Aliases;
 use crate::load::plan::{PlanRequest, PlanSummary, PlannedDefinition, Samples, Store};
 use crate::load::properties::PropertyPlan;
 use crate::load::rejects::{Refused, RejectBook};
+use crate::load::status::{plan_status, status_config};
 use crate::load::target::Target;
 use crate::load::{mirror, written};
 use crate::objects::{ObjectType, RecordId};
@@ -55,6 +56,9 @@ pub async fn plan_part(
     name: &str,
     request: PlanRequest<'_>,
 ) -> Result<PlanSummary, LoadError> {
+    if let Some(config) = status_config(name, request.config) {
+        return plan_status(lake, client, &config, name, request).await;
+    }
     let part = Part::find(name, request.config)?;
     let target = Target::new(write_back_of(name), request.config, request.definitions)?;
     let mirror = mirror::open(lake, &part.object).await?;

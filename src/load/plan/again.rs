@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::decide::{self, Facts, Lag};
-use super::deciding::held_now;
+use super::decide::{self, Change, Facts, Lag};
+use super::deciding::{held_now, stamps};
 use super::last_set::Last;
 use super::rows::{PlannedChange, PlannedRow};
 use crate::hubspot::Record;
 use crate::load::policy::Wanted;
-use crate::load::target::Target;
+use crate::load::target::{Target, TargetProperty};
 
 /// The changes that the policies leave of a planned create once its record
 /// turns out to exist. hublake has set nothing of it as far as it knows.
@@ -17,8 +17,9 @@ pub(crate) fn again(
     target: &Target,
     row: &PlannedRow,
     record: &Record,
+    now: i64,
 ) -> BTreeMap<String, PlannedChange> {
-    let change = |property: &crate::load::target::TargetProperty| {
+    let change = |property: &TargetProperty| {
         let wanted = row.changes.get(&property.name)?;
         let facts = Facts {
             wanted: Wanted::Value(&wanted.new),
@@ -26,18 +27,26 @@ pub(crate) fn again(
             held: held_now(record, property),
             updated_at: record.updated_at,
         };
-        let change = decide::property(property, facts, Lag { now: 0, length: 0 })?;
-        let old = Some(change.old).filter(|old| !old.is_empty()).map(Cow::into_owned);
-        let planned = PlannedChange {
-            old,
-            new: change.new.into_owned(),
-            last_set: None,
-            decision: change.verdict.name().to_owned(),
-            reason: change.verdict.reason().map(str::to_owned),
-            conflict: change.conflict,
-            theirs: false,
-        };
-        Some((property.name.clone(), planned))
+        decide::property(property, facts, Lag { now: 0, length: 0 }).map(planned)
     };
-    target.properties.iter().filter_map(change).collect()
+    let mut changes: BTreeMap<String, PlannedChange> =
+        target.properties.iter().filter_map(change).collect();
+    if changes.values().any(PlannedChange::is_write) {
+        changes.extend(stamps(target, Some(record), now).map(planned));
+    }
+    changes
+}
+
+fn planned(change: Change<'_>) -> (String, PlannedChange) {
+    let old = Some(change.old).filter(|old| !old.is_empty()).map(Cow::into_owned);
+    let planned = PlannedChange {
+        old,
+        new: change.new.into_owned(),
+        last_set: None,
+        decision: change.verdict.name().to_owned(),
+        reason: change.verdict.reason().map(str::to_owned),
+        conflict: change.conflict,
+        theirs: false,
+    };
+    (change.property.to_owned(), planned)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::last_set::{Last, Set};
-use super::rows::{WRITE, WRITE_AFTER_CLEARING};
+use super::rows::{STAMP, WRITE, WRITE_AFTER_CLEARING};
 use crate::load::policy::{Decision, Kept, Standing, Wanted};
 use crate::load::target::{Target, TargetProperty};
 
@@ -62,6 +62,8 @@ pub(crate) struct Change<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Write,
+    /// Sent because something else of the record is, and never alone.
+    Stamp,
     /// Sent empty first and then, in a second request, with its value: the only
     /// way a lifecycle stage moves back (hubspot-api.md 16).
     WriteAfterClearing,
@@ -76,6 +78,7 @@ impl Verdict {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Write => WRITE,
+            Self::Stamp => STAMP,
             Self::WriteAfterClearing => WRITE_AFTER_CLEARING,
             Self::Keep(_) => "keep",
             Self::Defer => "defer",
@@ -86,7 +89,7 @@ impl Verdict {
     /// Why, where that is not plain.
     pub(crate) fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Write | Self::Refuse => None,
+            Self::Write | Self::Stamp | Self::Refuse => None,
             Self::WriteAfterClearing => {
                 Some("Emptied first: HubSpot moves a stage back only in two requests")
             }
@@ -184,6 +187,7 @@ pub(crate) fn no_longer_wanted<'a>(
 pub(crate) fn action(changes: &[Change<'_>]) -> Action {
     let one = |change: &Change<'_>| match change.verdict {
         Verdict::Write | Verdict::WriteAfterClearing => Action::Update,
+        Verdict::Stamp => Action::Unchanged,
         Verdict::Keep(_) => Action::Keep,
         Verdict::Defer => Action::Defer,
         Verdict::Refuse => Action::Reject,

@@ -120,7 +120,7 @@ impl<'a> Deciding<'a> {
             return self.rejected(at, record_id, code, self.text(SENTENCE, at));
         }
         let Some(id) = record_id else {
-            return self.rested(at, self.create(at));
+            return self.rested(at, self.create(at), None);
         };
         if self.uses.get(&id).is_some_and(|uses| *uses > 1) {
             let sentence = "Several rows of the model mean this record, by different addresses: which one is right?";
@@ -134,8 +134,8 @@ impl<'a> Deciding<'a> {
             {
                 self.settled(at, record_id, None)
             }
-            _ if self.target.mode == Mode::Archive => self.rested(at, self.archive(at, id)),
-            record if is_absent => self.rested(at, self.clear(at, id, record)),
+            _ if self.target.mode == Mode::Archive => self.rested(at, self.archive(at, id), None),
+            record if is_absent => self.rested(at, self.clear(at, id, record), record),
             None if fresh.asked.contains(&id) => {
                 let sentence = "HubSpot no longer shows this record: it was merged or deleted since the last extract";
                 self.rejected(at, record_id, "OBJECT_NOT_FOUND", Some(sentence))
@@ -146,7 +146,7 @@ impl<'a> Deciding<'a> {
                 "OBJECT_ARCHIVED",
                 Some("The record is archived in HubSpot"),
             ),
-            record => self.rested(at, self.update(at, id, record)),
+            record => self.rested(at, self.update(at, id, record), record),
         }
     }
 
@@ -309,13 +309,14 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// A row that HubSpot refused and that has not changed since is not sent.
-    fn rested<'b>(&'b self, at: usize, row: Row<'b>) -> Row<'b> {
+    /// A row that HubSpot refused and that has not changed since is not sent; one
+    /// that is sent is stamped.
+    fn rested<'b>(&'b self, at: usize, row: Row<'b>, fresh: Option<&'b Record>) -> Row<'b> {
         if !matches!(row.action, Action::Update | Action::Create | Action::Archive) {
             return row;
         }
         match self.known.resting(self.text(GIVEN, at).unwrap_or(""), row.fingerprint) {
-            None => row,
+            None => self.stamped(row, fresh),
             Some(entry) => Row {
                 action: Action::Reject,
                 category: Some(&entry.category),
@@ -323,6 +324,14 @@ impl<'a> Deciding<'a> {
                 ..row
             },
         }
+    }
+
+    /// Adds the stamps, where it is known what they replace.
+    fn stamped<'b>(&'b self, mut row: Row<'b>, fresh: Option<&'b Record>) -> Row<'b> {
+        if row.action == Action::Create || (row.action == Action::Update && fresh.is_some()) {
+            row.changes.extend(stamps(self.target, fresh, self.lag.now));
+        }
+        row
     }
 
     fn rejected<'b>(
@@ -405,6 +414,22 @@ fn written_anew<'a>(property: &'a str, new: Cow<'a, str>) -> Change<'a> {
         conflict: false,
         theirs: false,
     }
+}
+
+/// What is stamped on a record along with its changes; on a new one where none is
+/// given. `now` in µs since 1970.
+pub(crate) fn stamps<'a>(
+    target: &'a Target,
+    record: Option<&'a Record>,
+    now: i64,
+) -> impl Iterator<Item = Change<'a>> {
+    target.stamps.iter().filter_map(move |(stamp, property)| {
+        let old = record.map_or(Cow::Borrowed(""), |record| held_now(record, property));
+        let new = stamp.value(now, &old)?;
+        let new = if new.is_empty() { new } else { property.form.held(&new).into_owned() };
+        let change = written_anew(&property.name, Cow::Owned(new));
+        Some(Change { old, verdict: Verdict::Stamp, ..change })
+    })
 }
 
 /// What a record that was just read holds, in comparable form.

@@ -35,7 +35,7 @@ pub struct UndoPart {
     pub write_back: String,
     /// Its object type.
     pub object: String,
-    /// The properties that were sent.
+    /// The properties that were sent; of associations and members, one of them.
     pub properties: BTreeSet<String>,
     /// Rows that the ledger and the run's own plan have of it, at most two a record.
     pub rows: u64,
@@ -91,7 +91,7 @@ pub async fn undo_parts(lake: &Lake, run_id: &str) -> Result<Vec<UndoPart>, Load
     }
     // A run that was cut off may have sent what the ledger does not know of.
     if let Some(plans) = lake.table(&rows::spec().name).await.during(DOING)? {
-        let filter = col("run_id").eq(lit(run_id)).and(col("action").eq(lit("update")));
+        let filter = col("run_id").eq(lit(run_id)).and(sent());
         let columns = ["pipeline", "write_back", "object", "action", "changes"];
         let mut batches = plans.scan(Some(&columns), Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {
@@ -99,6 +99,11 @@ pub async fn undo_parts(lake: &Lake, run_id: &str) -> Result<Vec<UndoPart>, Load
         }
     }
     Ok(parts.into_values().filter(|part| !part.properties.is_empty()).collect())
+}
+
+/// The rows of plans that may have been sent although the ledger does not know.
+fn sent() -> Expr {
+    col("action").in_list(["update", "link", "unlink"].map(lit).to_vec(), false)
 }
 
 fn note(
@@ -120,7 +125,12 @@ fn note(
         let sent: BTreeMap<String, WrittenProperty> =
             serde_json::from_str(text(4)).during(DOING)?;
         let names = sent.into_iter().filter(|(_, value)| value.new.is_some());
-        part.properties.extend(names.map(|(name, _)| name));
+        let names = names.map(|(name, _)| name);
+        // Of links, which are as many as rows, one tells the label of all.
+        match part.object.contains('.') && !part.properties.is_empty() {
+            true => {}
+            false => part.properties.extend(names),
+        }
         part.rows += u64::from(text(3) != ledger::CLEARED);
         part.created += u64::from(text(3) == Outcome::Created.name());
     }
@@ -206,9 +216,7 @@ pub(super) async fn part(
         }
     }
     if let Some(plans) = lake.table(&rows::spec().name).await.during(DOING)? {
-        let filter = own
-            .and(col("run_id").eq(lit(undone.run_id.as_str())))
-            .and(col("action").eq(lit("update")));
+        let filter = own.and(col("run_id").eq(lit(undone.run_id.as_str()))).and(sent());
         let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {
             put(&mut buckets, &mut records, of_plan(&batch.during(DOING)?, &known)?)?;
@@ -383,8 +391,12 @@ pub(super) async fn later(
     let mut of_property: HashMap<String, u64> = HashMap::new();
     if let Some(written) = written {
         let names = part.properties.iter().map(|name| lit(name.as_str())).collect();
-        let filter =
-            col("object").eq(lit(part.object.as_str())).and(col("property").in_list(names, false));
+        let of_object = col("object").eq(lit(part.object.as_str()));
+        let filter = match part.object.contains('.') {
+            // One link is one property.
+            true => of_object,
+            false => of_object.and(col("property").in_list(names, false)),
+        };
         let columns = ["record_id", "property", "state", "run_id", "written_at"];
         let mut batches = written.scan(Some(&columns), Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {
@@ -408,7 +420,11 @@ pub(super) async fn later(
             buckets.push(batch, &hashes)?;
         }
     }
-    Ok((buckets.finish()?, of_property.into_values().max().unwrap_or(0)))
+    let records = match part.object.contains('.') {
+        true => of_property.into_values().sum(),
+        false => of_property.into_values().max().unwrap_or(0),
+    };
+    Ok((buckets.finish()?, records))
 }
 
 impl Later {

@@ -9,17 +9,20 @@
 mod again;
 pub(crate) mod decide;
 mod deciding;
+mod file;
 pub(crate) mod held;
 mod images;
 mod last_set;
 mod listing;
 mod matching;
+mod moved;
 pub(crate) mod refresh;
 pub(crate) mod rows;
 mod sheet;
 pub(crate) mod spill;
 mod summary;
 mod undo;
+mod undo_links;
 pub(crate) mod wanted;
 
 use std::collections::{BTreeSet, HashSet};
@@ -56,7 +59,9 @@ use spill::{Bucket, Buckets, Spool};
 use wanted::Aliases;
 
 pub(crate) use again::again;
+pub use file::{PlanFile, PlanFileError, check_plan_file, read_plan_file, write_plan_file};
 pub use listing::{check_condition, plan_lines};
+pub use moved::{RenewRequest, Renewed, check_unapplied, renew};
 pub(crate) use rows::PlanCursors;
 pub use rows::{PlannedChange, PlannedRow};
 pub(crate) use summary::Samples;

@@ -22,6 +22,8 @@ const DOING: &str = "storing the plan";
 
 /// The decisions of a plan's `changes` by which a value is sent.
 pub(crate) const WRITE: &str = "write";
+/// Written only because something else of the record is.
+pub(crate) const STAMP: &str = "stamp";
 pub(crate) const WRITE_AFTER_CLEARING: &str = "write_after_clearing";
 
 /// The table: one row per wanted row that is not as wanted, appended only.
@@ -149,36 +151,74 @@ impl Rows {
         Ok(())
     }
 
-    /// The rows as a batch of `system.plans`, numbered from `first`. A trace id
-    /// is the plan's stamp and the row's number: unique among the rows of its
-    /// write-back for ever, as its plans never share a microsecond.
+    /// The rows as a batch of `system.plans`, numbered from `first`.
     pub(crate) fn finish(
         mut self,
         heading: &Heading,
         first: u64,
     ) -> Result<RecordBatch, LoadError> {
         let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; self.count])) };
-        let numbers = first as i64..first as i64 + self.count as i64;
-        let traces = numbers.clone().map(|seq| Some(format!("{:x}-{seq:x}", heading.planned_at)));
-        let planned_at = TimestampMicrosecondArray::from(vec![heading.planned_at; self.count])
-            .with_timezone("UTC");
+        let stamps = Stamps::new(heading, first, self.count);
         let columns: Vec<ArrayRef> = vec![
-            same(&heading.run_id),
+            stamps.run_id,
             same(&heading.pipeline),
             same(&heading.write_back),
             same(&heading.object),
-            Arc::new(Int64Array::from_iter_values(numbers)),
+            stamps.seq,
             Arc::new(self.action.finish()),
             Arc::new(self.record_id.finish()),
             Arc::new(self.match_key.finish()),
-            Arc::new(traces.collect::<StringArray>()),
+            stamps.trace_id,
             Arc::new(self.changes.finish()),
             Arc::new(self.category.finish()),
             Arc::new(self.reason.finish()),
             Arc::new(self.fingerprint.finish()),
-            Arc::new(planned_at),
+            stamps.planned_at,
         ];
         RecordBatch::try_new(schema(), columns).during(DOING)
+    }
+}
+
+/// Rows of stored plans as rows of another plan, numbered from `first`.
+pub(crate) fn restamped(
+    batch: &RecordBatch,
+    heading: &Heading,
+    first: u64,
+) -> Result<RecordBatch, LoadError> {
+    let mut columns = batch.columns().to_vec();
+    let stamps = Stamps::new(heading, first, batch.num_rows());
+    for (name, column) in [
+        ("run_id", stamps.run_id),
+        ("seq", stamps.seq),
+        ("trace_id", stamps.trace_id),
+        ("planned_at", stamps.planned_at),
+    ] {
+        columns[schema().index_of(name).during(DOING)?] = column;
+    }
+    RecordBatch::try_new(schema(), columns).during(DOING)
+}
+
+/// The columns by which rows belong to a plan. A trace id is the plan's stamp and
+/// the row's number: unique among the rows of its write-back for ever, as its
+/// plans never share a microsecond.
+struct Stamps {
+    run_id: ArrayRef,
+    seq: ArrayRef,
+    trace_id: ArrayRef,
+    planned_at: ArrayRef,
+}
+
+impl Stamps {
+    fn new(heading: &Heading, first: u64, count: usize) -> Self {
+        let numbers = first as i64..first as i64 + count as i64;
+        let traces = numbers.clone().map(|seq| Some(format!("{:x}-{seq:x}", heading.planned_at)));
+        let planned_at = TimestampMicrosecondArray::from(vec![heading.planned_at; count]);
+        Self {
+            run_id: Arc::new(StringArray::from(vec![heading.run_id.as_str(); count])),
+            seq: Arc::new(Int64Array::from_iter_values(numbers)),
+            trace_id: Arc::new(traces.collect::<StringArray>()),
+            planned_at: Arc::new(planned_at.with_timezone("UTC")),
+        }
     }
 }
 
@@ -257,7 +297,7 @@ pub struct PlannedChange {
     /// What hublake last set, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_set: Option<String>,
-    /// `write`, `write_after_clearing`, `keep`, `defer` or `refuse`.
+    /// `write`, `stamp` (along with another), `write_after_clearing`, `keep`, `defer` or `refuse`.
     pub decision: String,
     /// Why, where that is not plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,7 +319,12 @@ impl PlannedChange {
 
     /// Whether the new value is to be sent.
     pub fn is_write(&self) -> bool {
-        self.decision == WRITE || self.clears_first()
+        self.decision == WRITE || self.is_stamp() || self.clears_first()
+    }
+
+    /// Whether it is only written along with another.
+    pub fn is_stamp(&self) -> bool {
+        self.decision == STAMP
     }
 
     /// Whether the property is emptied by a request of its own first.

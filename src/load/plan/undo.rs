@@ -19,6 +19,7 @@ use super::refresh::Refresher;
 use super::rows::{Heading, Row, Rows};
 use super::sheet::Sheet;
 use super::summary::PlanSummary;
+use super::undo_links;
 use super::{BUCKET_ROWS, MOST_BUCKETS};
 use crate::hubspot::{Client, Record};
 use crate::lake::Lake;
@@ -28,6 +29,7 @@ use crate::load::config::{
 };
 use crate::load::error::{LoadError, While};
 use crate::load::guards::{self, Guard};
+use crate::load::links::ListConfig;
 use crate::load::mirror;
 use crate::load::outcome::{Counts, Outcome};
 use crate::load::policy::Kept;
@@ -71,8 +73,26 @@ pub struct UndoRequest<'a> {
 impl UndoPart {
     /// Settings by which the part can be applied, whatever the project's say
     /// today: every value as it is planned, by record id.
-    pub fn config(&self, guards: GuardsConfig) -> WriteBackConfig {
-        plain_config(&self.object, self.properties.iter().map(String::as_str), guards)
+    /// `list` is the list that the project's settings name, if they name one.
+    pub fn config(&self, guards: GuardsConfig, list: Option<&ListConfig>) -> WriteBackConfig {
+        let link = self.properties.first().map(String::as_str);
+        match self.object.split_once('.') {
+            None => plain_config(&self.object, self.properties.iter().map(String::as_str), guards),
+            Some((object, target)) => {
+                let plain = plain_config(object, std::iter::empty(), guards);
+                undo_links::link_config(plain, target, link, list)
+            }
+        }
+    }
+
+    /// Whether it can be taken back at all: events cannot.
+    pub fn can_be_undone(&self) -> bool {
+        !self.object.contains('.') || undo_links::can_be_undone(&self.object)
+    }
+
+    /// The object type of its records.
+    pub fn object_name(&self) -> &str {
+        undo_links::object_of(&self.object)
     }
 }
 
@@ -96,6 +116,8 @@ fn plain_config<'a>(
         on_absent: OnAbsent::Keep,
         guards,
         on_reject: None,
+        status: None,
+        origin: None,
         refresh: true,
     }
 }
@@ -111,6 +133,9 @@ pub async fn plan_undo(
     request: UndoRequest<'_>,
 ) -> Result<PlanSummary, LoadError> {
     let part = request.part;
+    if part.object.contains('.') {
+        return undo_links::plan_links(lake, client, request).await;
+    }
     let target = Target::new(&part.write_back, request.config, request.definitions)?;
     let mirror = mirror::open(lake, &target.object).await?;
     let mirror = mirror.ok_or_else(|| LoadError::NoMirror { object: part.object.clone() })?;
@@ -152,7 +177,7 @@ pub async fn plan_undo(
     sheet.store(lake, Some(request.undone.to_owned()), reads, written_before, guards).await
 }
 
-fn heading(request: &UndoRequest<'_>) -> Heading {
+pub(super) fn heading(request: &UndoRequest<'_>) -> Heading {
     Heading {
         run_id: request.run_id.to_owned(),
         pipeline: request.part.pipeline.clone(),

@@ -236,15 +236,21 @@ fn properties_owned_twice(sections: &Sections) -> Vec<Problem> {
     for (pipeline, file) in &sections.pipelines {
         for (model, write_back) in &pipeline.write_back {
             let Ok(object) = write_back.object_type() else { continue };
-            for property in write_back.properties.keys() {
+            let own = write_back.properties.keys().map(|name| ("", name.as_str()));
+            for (path, property) in own.chain(write_back.status_properties()) {
                 let this = format!("`{model}` of pipeline `{}`", pipeline.name);
                 if let Some(owner) = owners.insert((object.clone(), property), this) {
                     let reason = format!(
                         "The write-back {owner} writes this property of {object} already, and one \
                          property has one owner"
                     );
-                    let section = ["write_back", model, "properties", property];
-                    problems.push(below(file, &section, "", reason));
+                    problems.push(match path {
+                        "" => {
+                            let section = ["write_back", model, "properties", property];
+                            below(file, &section, "", reason)
+                        }
+                        path => below(file, &["write_back", model], path, reason),
+                    });
                 }
             }
         }
