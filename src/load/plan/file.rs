@@ -63,7 +63,13 @@ pub enum PlanFileError {
     Differs,
     /// The lake cannot be read.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(Box<LoadError>),
+}
+
+impl From<LoadError> for PlanFileError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Box::new(error))
+    }
 }
 
 impl PlanFile {
