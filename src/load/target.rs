@@ -217,6 +217,8 @@ fn definitions_hash(config: &WriteBackConfig, known: &HashMap<String, PropertyDe
         (&definition.name, definition.property_type.as_str(), &definition.field_type)
             .hash(&mut hasher);
         (definition.read_only_value, definition.archived, definition.calculated).hash(&mut hasher);
+        // Another property of the same name is another property.
+        definition.created_at.hash(&mut hasher);
         definition.options.iter().for_each(|option| option.value.hash(&mut hasher));
     }
     hasher.finish()

@@ -30,4 +30,5 @@ mod undo;
 mod unkind;
 mod world;
 mod write_modes;
+mod write_refusals;
 mod write_stories;
