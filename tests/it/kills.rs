@@ -196,4 +196,17 @@ async fn a_purge_killed_at_any_commit_is_finished_by_the_next() {
         assert_eq!(left, Vec::<String>::new(), "after a kill {when:?} commit {commit}");
     }
     assert!(naming(&s3, &contacts[people].id.to_string()).len() >= 2, "others stay");
+
+    // Whichever purge comes next finishes one that was cut, and then it is over.
+    s3.hold_commit(mirror, Hold::Before);
+    let args = purge(people + 1);
+    let child = world.start(&args.each_ref().map(String::as_str));
+    s3.wait_held().await;
+    kill(child).await;
+    s3.release();
+    let other = ["privacy", "purge", "4711", "--object", "companies"];
+    let finished = world.hublake(&other).await;
+    assert!(finished.stderr.contains("has been finished"), "{}", finished.stderr);
+    let nothing = world.hublake(&other).await;
+    assert!(nothing.stderr.contains("nothing was changed"), "{}", nothing.stderr);
 }

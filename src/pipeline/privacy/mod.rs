@@ -105,30 +105,33 @@ pub async fn purge(
     let mirror = mirror_table(object);
     let mut names = lake.tables().await?;
     let mut traces = BTreeMap::new();
-    let mut resumed = false;
+    // Tables that a cut purge was to take last.
+    let mut cut = BTreeSet::new();
     for name in &names {
         if let Some(table) = lake.table(name).await? {
-            resumed |= table.cursor(BEGUN) > table.cursor(ENDED);
+            if table.cursor(BEGUN) > table.cursor(ENDED) {
+                cut.insert(name.clone());
+            }
             traces.insert(name.clone(), look_through(&person, &table).await?);
         }
     }
     let mut touched: BTreeSet<TableName> =
         traces.iter().filter(|(_, traces)| traces.goes()).map(|(name, _)| name.clone()).collect();
-    let found = !touched.is_empty();
+    let (found, resumed) = (!touched.is_empty(), !cut.is_empty());
     if !found && !resumed {
         return Ok(PurgeOutcome::default());
     }
-    if resumed {
-        // Rows that the cut purge took out of the mirror count too.
-        touched.insert(mirror.clone());
-    }
+    // Rows that it has taken out of them count too.
+    touched.extend(cut.iter().cloned());
     let derived = Derived::of(&engine, lake, &person, &touched).await?;
     // The mirror and former values go last: they alone know whom a cut purge was
     // about. Models go first: what they were made of tells which ones are meant.
     let history = TableName::hubspot(PROPERTY_HISTORY);
     names.sort_by_key(|name| (*name == mirror, *name == history, !name.schema().is_empty()));
-    let last = names.last().cloned();
-    mark(lake, last.as_ref(), BEGUN).await?;
+    if let Some(last) = names.last() {
+        mark(lake, last, Mark::Begun).await?;
+        cut.insert(last.clone());
+    }
     let mut outcome = PurgeOutcome { found, resumed, ..PurgeOutcome::default() };
     for name in names {
         let Some(table) = lake.table(&name).await? else { continue };
@@ -140,19 +143,30 @@ pub async fn purge(
     }
     rebuild(&engine, lake, &derived, missing, &mut outcome).await?;
     publish(project, lake, &mut outcome).await?;
-    mark(lake, last.as_ref(), ENDED).await?;
+    for table in &cut {
+        mark(lake, table, Mark::Ended).await?;
+    }
     Ok(outcome)
+}
+
+/// What is noted of a purge.
+#[derive(Clone, Copy)]
+enum Mark {
+    Begun,
+    Ended,
 }
 
 /// Notes on the table purged last that a purge begins, or has come to its end:
 /// one that was cut in between is finished by the next, although the rows that
 /// told whom it was about may be gone.
-async fn mark(lake: &Lake, table: Option<&TableName>, cursor: &str) -> Result<(), LakeError> {
-    let Some(name) = table else { return Ok(()) };
-    let Some(mut table) = lake.table(name).await? else { return Ok(()) };
+async fn mark(lake: &Lake, table: &TableName, mark: Mark) -> Result<(), LakeError> {
+    let Some(mut table) = lake.table(table).await? else { return Ok(()) };
     let begun = table.cursor(BEGUN).unwrap_or(0);
-    let value = begun + i64::from(cursor == BEGUN);
-    table.commit_cursors(&[Cursor { app_id: cursor.to_owned(), value }]).await
+    let (app_id, value) = match mark {
+        Mark::Begun => (BEGUN, begun + 1),
+        Mark::Ended => (ENDED, begun),
+    };
+    table.commit_cursors(&[Cursor { app_id: app_id.to_owned(), value }]).await
 }
 
 /// What a table holds of a person.
