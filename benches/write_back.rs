@@ -8,15 +8,16 @@
 //! the share is of both, from the first such call to the last.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Far above what two cores do: no limit.
-const NO_LIMIT: u32 = 1_000_000;
+#[path = "support/emulator.rs"]
+mod emulator;
+
+use emulator::{Emulator, NO_LIMIT};
 
 const SETTINGS: &str =
     "lake: { url: ./lake }\nhubspot:\n  base_url: URL\n  token: { file: token }\n";
@@ -51,7 +52,12 @@ fn main() {
 }
 
 async fn run(contacts: u64, latency: &str, limit: u32) {
-    let emulator = Emulator::start(contacts);
+    let (contacts_text, no_limit) = (contacts.to_string(), NO_LIMIT.to_string());
+    let emulator = Emulator::start(&[
+        ["--contacts", &contacts_text],
+        ["--limit", &no_limit],
+        ["--companies", "0"],
+    ]);
     let folder = tempfile::tempdir().expect("a folder for the project");
     let project = folder.path();
     fs::create_dir_all(project.join("pipelines")).expect("a folder");
@@ -123,48 +129,4 @@ fn hublake(project: &Path, args: &[&str]) {
         .status();
     let status = status.expect("hublake can be run");
     assert!(status.success(), "{args:?}: {status}");
-}
-
-/// An emulator as a process; ended when dropped.
-struct Emulator {
-    process: Child,
-    url: String,
-}
-
-impl Emulator {
-    fn start(contacts: u64) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hublake"))
-            .args(["-q", "emulator", "--port", "0", "--index-lag", "0ms"])
-            .args(["--contacts", &contacts.to_string(), "--limit", &NO_LIMIT.to_string()])
-            .args(["--companies", "0", "--deals", "0", "--tickets", "0"])
-            .args(["--daily-limit", "1000000000"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the emulator starts");
-        let out = process.stdout.take().expect("its output is ours");
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("it says where it listens");
-        let url = line.trim().trim_start_matches("listening on ").to_owned();
-        Self { process, url }
-    }
-
-    async fn control(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let method = method.parse().expect("a method");
-        let mut request = client.request(method, format!("{}/_emulator/{path}", self.url));
-        if let Some(body) = body {
-            request = request.body(body.to_string());
-        }
-        let answer = request.send().await.expect("an answer");
-        let answer = answer.error_for_status().expect("the emulator does as it is told");
-        serde_json::from_str(&answer.text().await.expect("a body")).unwrap_or(Value::Null)
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        // It has nothing to lose.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -19,15 +19,20 @@ ins{color:#14622c;text-decoration:none;font-weight:600}.stop{background:#fdecea;
 border-left:4px solid #9b1c1c}.ok{background:#edf7ed;padding:.6rem 1rem;border-left:4px solid #14622c}\
 .q{color:#666}";
 
+/// A page up to the beginning of its body. Of what else it may hold than text
+/// `allowed` tells the browser: nothing is ever fetched.
+pub(super) fn head(title: &str, style: &str, allowed: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; {allowed}\">\
+         <title>{title}</title><style>{style}</style></head><body>"
+    )
+}
+
 /// The page for the plans of a run.
 pub(super) fn page(plans: &[PlanSummary], effort: &str) -> String {
-    let mut html =
-        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    html.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">");
-    // No script, no picture, no address is ever fetched.
-    html.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">");
-    let _ =
-        write!(html, "<title>What hublake would write</title><style>{STYLE}</style></head><body>");
+    let mut html = head("What hublake would write", STYLE, "style-src 'unsafe-inline'");
     html.push_str("<h1>What hublake would write to HubSpot</h1>");
     match plans.first() {
         Some(first) => {

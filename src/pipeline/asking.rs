@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
 use super::error::PipelineError;
@@ -16,7 +17,14 @@ pub(super) type Row = Vec<Option<String>>;
 /// # Errors
 /// The query is wrong, or names a table that is not there.
 pub(super) async fn ask(engine: &Engine, sql: &str) -> Result<Vec<Row>, PipelineError> {
-    let rows = engine.query(sql, None).await?;
+    texts(engine.query(sql, None).await?).await
+}
+
+/// Rows, each value as SQL would cast it to text.
+///
+/// # Errors
+/// They cannot be had.
+pub(super) async fn texts(rows: SendableRecordBatchStream) -> Result<Vec<Row>, PipelineError> {
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| PipelineError::Asking { source };
     let batches: Vec<RecordBatch> =
@@ -34,14 +42,4 @@ pub(super) async fn ask(engine: &Engine, sql: &str) -> Result<Vec<Row>, Pipeline
         );
     }
     Ok(found)
-}
-
-/// A text as SQL writes it.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A column's or table's name as SQL writes it.
-pub(super) fn named(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

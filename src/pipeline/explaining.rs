@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::Schema;
 use serde_json::Value;
 
-use super::asking::{Row, ask, named, quoted};
+use super::asking::{Row, ask, texts};
 use super::error::PipelineError;
 use super::settings::Project;
 use super::sources::open_sources;
 use crate::extract::mirror_table;
 use crate::lake::{Lake, TableName};
+use crate::load;
 use crate::objects::ObjectType;
-use crate::transform::{Engine, Model};
+use crate::transform::{Engine, Model, name_in_sql, quoted};
 
 /// Merges that are followed from a record to the one it went into.
 const LONGEST_CHAIN: usize = 50;
@@ -191,7 +193,7 @@ impl Asker<'_> {
                 format!("lower(email) = {}", quoted(&value.trim().to_lowercase()))
             }
             RecordRef::Value { property, value } => {
-                format!("cast({} as varchar) = {}", named(property), quoted(value.trim()))
+                format!("cast({} as varchar) = {}", name_in_sql(property), quoted(value.trim()))
             }
         };
         // A merged record keeps its values; the one that lives is meant.
@@ -230,14 +232,7 @@ impl Asker<'_> {
             Some(table) => table.schema(),
             None => return Ok(()),
         };
-        // A map has no text; what it rescues stands in its columns' place.
-        let columns: Vec<&str> = schema
-            .fields()
-            .iter()
-            .filter(|field| !field.data_type().is_nested())
-            .map(|field| field.name().as_str())
-            .collect();
-        let list = columns.iter().map(|name| named(name)).collect::<Vec<_>>().join(", ");
+        let (columns, list) = plain_columns(&schema);
         let sql = format!("select {list} from {mirror} where id = {}", journey.id);
         let rows = ask(self.engine, &sql).await?;
         let Some(row) = rows.first() else {
@@ -353,21 +348,11 @@ impl Asker<'_> {
         for model in project.graph.in_order().filter(|model| !model.is_identity()) {
             let name = model.name();
             // A model that cannot be read has no rows to show; a build says why.
-            let Ok(rows) = self.engine.query(&format!("select * from {name} limit 0"), None).await
-            else {
-                continue;
-            };
-            let schema = rows.schema();
-            let columns: Vec<&str> = schema
-                .fields()
-                .iter()
-                .filter(|field| !field.data_type().is_nested())
-                .map(|field| field.name().as_str())
-                .collect();
+            let Ok(schema) = self.engine.model_schema(name).await else { continue };
+            let (columns, list) = plain_columns(&schema);
             let Some(condition) = self.bears(project, model, &columns, clusters, journey.id) else {
                 continue;
             };
-            let list = columns.iter().map(|name| named(name)).collect::<Vec<_>>().join(", ");
             let sql =
                 format!("select {list} from {name} where {condition} limit {MOST_MODEL_ROWS}");
             for (nth, row) in ask(self.engine, &sql).await?.into_iter().enumerate() {
@@ -395,15 +380,15 @@ impl Asker<'_> {
         let written = project.pipelines.iter().filter_map(|pipeline| {
             let write_back = pipeline.write_back.get(model.name())?;
             let is_ours = write_back.object_type().as_ref() == Ok(self.object);
-            let by_id = write_back.match_by.key == crate::load::MatchKey::RecordId;
+            let by_id = write_back.match_by.key == load::MatchKey::RecordId;
             (is_ours && by_id).then(|| write_back.match_by.column.clone())
         });
         let by_id = written.chain([own]).find(|name| has(name));
-        let by_id = by_id.map(|name| format!("cast({} as varchar) = '{id}'", named(&name)));
+        let by_id = by_id.map(|name| format!("cast({} as varchar) = '{id}'", name_in_sql(&name)));
         let by_cluster = ["cluster_id", "customer_id"].into_iter().find(|name| has(name));
         let by_cluster = by_cluster.filter(|_| !clusters.is_empty()).map(|name| {
             let clusters = clusters.iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
-            format!("cast({} as varchar) in ({clusters})", named(name))
+            format!("cast({} as varchar) in ({clusters})", name_in_sql(name))
         });
         match (by_id, by_cluster) {
             (Some(one), Some(other)) => Some(format!("{one} or {other}")),
@@ -416,31 +401,42 @@ impl Asker<'_> {
         let table = TableName::system("plans");
         let object = quoted(self.object.name());
         let sql = format!(
-            "select plans.write_back, plans.action, plans.changes, plans.planned_at, plans.run_id from {table} as plans \
-             inner join (select write_back, max(run_id) as run_id from {table} where object = {object} group by 1) as last \
-             on plans.write_back = last.write_back and plans.run_id = last.run_id \
-             where plans.object = {object} and plans.record_id = {} order by 1",
-            journey.id
+            "select write_back, max(run_id), max(planned_at) from {table} where object = {object} \
+             group by 1 order by 1"
         );
-        let rows = self.ask(&table, &sql).await?;
-        if rows.is_empty() {
+        let before = journey.steps.len();
+        for row in self.ask(&table, &sql).await? {
+            let [write_back, run, at] = take(row);
+            let (write_back, run) = (write_back.unwrap_or_default(), run.unwrap_or_default());
+            let condition = format!(
+                "object = {object} and write_back = {} and record_id = {}",
+                quoted(&write_back),
+                journey.id
+            );
+            let lines = load::plan_lines(self.lake, &run, Some(&condition)).await?;
+            for (nth, line) in texts(lines).await?.into_iter().enumerate() {
+                let [_, _, action, _, _, property, old, new, _, decision, _, reason] = take(line);
+                if nth == 0 {
+                    let action = action.unwrap_or_default();
+                    let detail = format!("{action}, in the plan of run {run}");
+                    journey.say(Part::Plan, &write_back, Some(action), [Some(detail), at.clone()]);
+                }
+                let why = [decision, reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
+                let (name, value) = match property {
+                    Some(property) => {
+                        let shown = |value: Option<String>| value.unwrap_or("(empty)".to_owned());
+                        let value = format!("{} → {}", shown(old), shown(new));
+                        (format!("{write_back}.{property}"), Some(value))
+                    }
+                    None if why.is_empty() => continue,
+                    None => (write_back.clone(), None),
+                };
+                journey.say(Part::Plan, &name, value, [Some(why), at.clone()]);
+            }
+        }
+        if journey.steps.len() == before {
             let text = "The last stored plans do not name it: nothing of it would change";
             journey.notes.push(text.to_owned());
-        }
-        for row in rows {
-            let [write_back, action, changes, at, run] = take(row);
-            let (write_back, action) = (write_back.unwrap_or_default(), action.unwrap_or_default());
-            let detail = format!("{action}, in the plan of run {}", run.unwrap_or_default());
-            journey.say(Part::Plan, &write_back, Some(action), [Some(detail), at.clone()]);
-            for (property, change) in object_of(changes.as_deref()) {
-                let text = |name: &str| change[name].as_str().map(str::to_owned);
-                let shown = |name: &str| text(name).unwrap_or_else(|| "(empty)".to_owned());
-                let value = format!("{} → {}", shown("old"), shown("new"));
-                let why = [text("decision"), text("reason")];
-                let why = why.into_iter().flatten().collect::<Vec<_>>().join(": ");
-                let name = format!("{write_back}.{property}");
-                journey.say(Part::Plan, &name, Some(value), [Some(why), at.clone()]);
-            }
         }
         Ok(())
     }
@@ -489,6 +485,15 @@ impl Asker<'_> {
         }
         Ok(())
     }
+}
+
+/// The columns that have a text, by name and as a list for SQL. A map has none; what
+/// a mirror's rescues stands in its columns' place.
+fn plain_columns(schema: &Schema) -> (Vec<&str>, String) {
+    let fields = schema.fields().iter().filter(|field| !field.data_type().is_nested());
+    let columns: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+    let list = columns.iter().map(|name| name_in_sql(name)).collect::<Vec<_>>().join(", ");
+    (columns, list)
 }
 
 fn take<const N: usize>(row: Row) -> [Option<String>; N] {

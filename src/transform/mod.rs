@@ -56,5 +56,6 @@ pub use lineage::{changes_of, rebuild_due};
 use models::base_table;
 pub use models::{Model, ModelDefinition, Models, UnknownModel};
 pub(crate) use nearest::nearest;
+pub(crate) use parameters::{name_in_sql, quoted};
 pub use query::SqlPlace;
 pub use rules::{AcceptedValues, FreshWithin, ModelTest, Relationships, RowCount, Rule, Severity};

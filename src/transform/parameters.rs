@@ -49,12 +49,12 @@ pub(super) fn timestamp(micros: i64) -> String {
 }
 
 /// A text as an SQL literal.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A name as an SQL identifier, quoted where it must be.
-pub(super) fn name_in_sql(name: &str) -> String {
+pub(crate) fn name_in_sql(name: &str) -> String {
     if is_identifier(name) {
         return name.to_owned();
     }

@@ -271,15 +271,18 @@ async fn a_custom_object_is_created_filled_and_linked_by_one_run() {
     assert_eq!(of_contacts.len(), 12, "every contact has its month");
 }
 
+/// These contacts have reached something, each with an event of its own.
+fn write_reached(world: &World, of: &[u64]) {
+    let mut csv = String::from("contact_id,event_key,reached_at,plan\n");
+    of.iter().for_each(|id| csv.push_str(&format!("{id},k-{id},2026-01-02T03:04:05Z,pro\n")));
+    world.write("scores.csv", &csv);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_follows_the_model_and_an_event_is_sent_once() {
     let world = world(LISTS).await;
     let contacts = world.some_contacts(10);
-    let write = |of: &[u64]| {
-        let mut csv = String::from("contact_id,event_key,reached_at,plan\n");
-        of.iter().for_each(|id| csv.push_str(&format!("{id},k-{id},2026-01-02T03:04:05Z,pro\n")));
-        world.write("scores.csv", &csv);
-    };
+    let write = |of: &[u64]| write_reached(&world, of);
     write(&contacts[..8]);
     let first = world.run().await;
     assert_eq!(counts(&first, "wanted.list")["created"], 8);
@@ -378,11 +381,7 @@ async fn an_undo_gives_associations_back_that_nobody_touched_since() {
 async fn an_undo_gives_members_back_and_leaves_events() {
     let world = world(LISTS).await;
     let contacts = world.some_contacts(10);
-    let write = |of: &[u64]| {
-        let mut csv = String::from("contact_id,event_key,reached_at,plan\n");
-        of.iter().for_each(|id| csv.push_str(&format!("{id},k-{id},2026-01-02T03:04:05Z,pro\n")));
-        world.write("scores.csv", &csv);
-    };
+    let write = |of: &[u64]| write_reached(&world, of);
     write(&contacts[..8]);
     let first = world.run().await;
     write(&contacts[2..9]);

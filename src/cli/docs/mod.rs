@@ -4,7 +4,7 @@ mod lineage;
 mod page;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{Common, DocsArgs};
 use super::failure::Failure;
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &DocsArgs, common: &Common) -> Result<Outcome, Fai
     Ok(Outcome::Succeeded)
 }
 
-fn write(folder: &PathBuf, html: &str) -> std::io::Result<PathBuf> {
+fn write(folder: &Path, html: &str) -> std::io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let file = folder.join("index.html");
     fs::write(&file, html)?;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat};
 
 pub(super) use super::super::html::escaped;
+use super::super::html::head;
 use super::super::report::grouped;
 use super::lineage;
 use crate::pipeline::{Catalogue, CatalogueModel, CatalogueTable, CatalogueWriteBack, TableKind};
@@ -34,13 +35,8 @@ pub(super) fn anchor(name: &str) -> String {
 
 /// The page.
 pub(super) fn page(catalogue: &Catalogue) -> String {
-    let mut html = String::from(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; script-src 'unsafe-inline'\">",
-    );
-    let _ = write!(html, "<title>hublake catalogue</title><style>{STYLE}</style></head><body>");
+    let allowed = "style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+    let mut html = head("hublake catalogue", STYLE, allowed);
     navigation(&mut html, catalogue);
     html.push_str("<main><h1>Catalogue</h1>");
     overview(&mut html, catalogue);
@@ -81,13 +77,8 @@ fn navigation(html: &mut String, catalogue: &Catalogue) {
         html.push_str("<h3>Write-backs</h3><ul>");
         for one in &catalogue.write_backs {
             let name = write_back_name(one);
-            let _ = write!(
-                html,
-                "<li data-name=\"{}\"><a href=\"#{}\">{}</a></li>",
-                escaped(&one.model),
-                anchor(&name),
-                escaped(&one.model)
-            );
+            let _ =
+                write!(html, "<li><a href=\"#{}\">{}</a></li>", anchor(&name), escaped(&one.model));
         }
         html.push_str("</ul>");
     }
@@ -100,9 +91,9 @@ fn navigation(html: &mut String, catalogue: &Catalogue) {
         for one in tables {
             let _ = write!(
                 html,
-                "<li data-name=\"{0}\"><a href=\"#{1}\">{0}</a></li>",
-                escaped(&one.name),
-                anchor(&one.name)
+                "<li><a href=\"#{}\">{}</a></li>",
+                anchor(&one.name),
+                escaped(&one.name)
             );
         }
         html.push_str("</ul>");
@@ -111,17 +102,14 @@ fn navigation(html: &mut String, catalogue: &Catalogue) {
 }
 
 fn overview(html: &mut String, catalogue: &Catalogue) {
-    let models = catalogue.tables.iter().filter_map(|table| table.model.as_ref());
-    let (count, tests) =
-        models.fold((0, Vec::new()), |(count, mut tests), model: &CatalogueModel| {
-            tests.extend(&model.tests);
-            (count + 1, tests)
-        });
+    let models = || catalogue.tables.iter().filter_map(|table| table.model.as_ref());
+    let tests: Vec<_> = models().flat_map(|model| &model.tests).collect();
     let failing = tests.iter().filter(|test| test.failing.is_some()).count();
     let _ = write!(
         html,
-        "<p>{} tables, {count} models, {} tests{}, {} write-backs.</p>",
+        "<p>{} tables, {} models, {} tests{}, {} write-backs.</p>",
         catalogue.tables.len(),
+        models().count(),
         tests.len(),
         if failing > 0 { format!(" ({failing} failing)") } else { String::new() },
         catalogue.write_backs.len()
