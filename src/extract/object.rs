@@ -15,7 +15,7 @@ use super::full;
 use super::incremental::{self, Searched};
 use super::listing::Listing;
 use super::merges;
-use super::mirror::{MirrorSchema, SEARCHED, SYNCED, is_complete, listed_at};
+use super::mirror::{MirrorSchema, SEARCHED, SYNCED, WATERMARK, is_complete, listed_at};
 use super::pages::PageSource;
 use super::progress::Progress;
 use super::selection::prepare_table;
@@ -104,9 +104,10 @@ pub struct ObjectReport {
 ///
 /// Delivery is at least once: a page can be read twice, a row is stored once.
 /// Rows are committed in batches together with the cursor that covers them;
-/// done means that the watermark is committed. After an error, what was
-/// committed stays and the next sync goes on from there; the report then counts
-/// what had been stored.
+/// done means that the watermark is committed, and that every modification made
+/// before the sync began and shown by search is in the mirror. After an error,
+/// what was committed stays and the next sync goes on from there; the report then
+/// counts what had been stored.
 pub async fn sync_object(sync: &ObjectSync<'_>) -> (ObjectReport, Option<ExtractError>) {
     let mut report = ObjectReport::default();
     let ended = run(sync, &mut report).await;
@@ -127,7 +128,13 @@ async fn run(sync: &ObjectSync<'_>, report: &mut ObjectReport) -> Result<(), Ext
     let mut sink = Sink::new(sync, &mut table, stamp, report);
     let source = Arc::new(source);
     if must_list {
-        return full::sync(sync, source, &mut sink, Listing::Full, server_time).await;
+        full::sync(sync, source.clone(), &mut sink, Listing::Full, server_time).await?;
+        // A listing that an earlier run began has not met what changed since then
+        // among the records read before the cut.
+        let is_resumed = sink.cursor(WATERMARK) < Some(server_time);
+        if sink.report.interrupted || !is_resumed {
+            return Ok(());
+        }
     }
     let searched = incremental::sync(sync, &source, &mut sink, server_time).await?;
     if sink.report.interrupted {
