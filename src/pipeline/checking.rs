@@ -37,7 +37,10 @@ pub async fn check_models(
     let mut waiting = Vec::new();
     for check in &checks {
         match &check.outcome {
-            CheckOutcome::Sound { schema, types_are_sure } => {
+            CheckOutcome::Sound { schema, types_are_sure, doubts } => {
+                if *types_are_sure {
+                    checked.notes.extend(doubts.iter().map(ToString::to_string));
+                }
                 let fit = Fit { project, known, definitions, types_are_sure: *types_are_sure };
                 checked.problems.extend(fit.write_backs(&check.name, schema));
             }

@@ -11,6 +11,7 @@ use datafusion::common::TableReference;
 use datafusion::datasource::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::DataFrame;
 use futures::future::BoxFuture;
 
@@ -97,10 +98,33 @@ impl Catalog {
         query: &Query,
         values: &BTreeMap<String, String>,
     ) -> Result<DataFrame, TransformError> {
-        let statement = query.with_values(values)?;
         for (table, place) in &query.tables {
             self.open(query, table, *place).await?;
         }
+        match self.analysed(query, values).await {
+            Err(TransformError::Sql { origin, place: None, problem, source }) => {
+                let place = self.culprit(query, values).await.or(query.start());
+                Err(TransformError::Sql { origin, place, problem, source })
+            }
+            planned => planned,
+        }
+    }
+
+    /// The plan of a model as it is written, before types are settled, once the
+    /// model has been planned.
+    pub(super) async fn model_as_written(
+        &self,
+        model: &Model,
+    ) -> Result<LogicalPlan, TransformError> {
+        self.as_written(&model.query, &self.model_literals(model)).await
+    }
+
+    async fn as_written(
+        &self,
+        query: &Query,
+        values: &BTreeMap<String, String>,
+    ) -> Result<LogicalPlan, TransformError> {
+        let statement = query.with_values(values)?;
         let state = self.context.state();
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)
@@ -108,7 +132,17 @@ impl Catalog {
             .with_allow_statements(false);
         let plan = state.statement_to_plan(statement).await;
         let plan = plan.and_then(|plan| read_only.verify_plan(&plan).map(|()| plan));
-        let plan = plan.map_err(|error| located_error(query, None, error))?;
+        plan.map_err(|error| located_error(query, None, error))
+    }
+
+    /// Plans a query whose tables are open.
+    pub(super) async fn analysed(
+        &self,
+        query: &Query,
+        values: &BTreeMap<String, String>,
+    ) -> Result<DataFrame, TransformError> {
+        let plan = self.as_written(query, values).await?;
+        let state = self.context.state();
         // Types are settled by the analyzer, which so far has not run: let it find mistakes now,
         // while they can still be told from failures on data.
         let analyser = state.analyzer();
@@ -136,6 +170,9 @@ impl Catalog {
         place: Option<SqlPlace>,
     ) -> BoxFuture<'a, Result<(), TransformError>> {
         Box::pin(async move {
+            if table.schema.as_deref().is_some_and(|schema| !SCHEMAS.contains(&schema)) {
+                return Err(self.unknown_table(query, table, place).await);
+            }
             let name = reference(table);
             let open = self.context.table_exist(name.clone());
             if open.map_err(|error| planning_error(query.origin(), error))? {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::logical_expr::LogicalPlan;
 
 use super::catalog::{Catalog, ModelTimes, Origin, Tables};
 use super::data_tests::query_of;
+use super::diagnosis::sql_error;
 use super::engine::SessionSettings;
+use super::misfit::{TextRead, texts_read};
 use super::models::{Models, base_table};
 use super::parameters::literals;
 use super::query::TableRef;
@@ -54,6 +57,8 @@ pub enum CheckOutcome {
         schema: SchemaRef,
         /// Whether their types are those of the real tables.
         types_are_sure: bool,
+        /// What will fail on some rows only, if it does.
+        doubts: Vec<TransformError>,
     },
     /// Tables it reads are not known yet, so it is checked after the first
     /// extract.
@@ -97,7 +102,7 @@ pub async fn check(
         origin: Origin::Schemas(schemas.collect()),
     };
     let catalog = Catalog::new(&session, tables);
-    let mut check = Check { models, known, catalog, checks: Vec::new() };
+    let mut check = Check { models, known, session, catalog, checks: Vec::new() };
     for model in models.in_order() {
         let outcome = check.outcome(model).await;
         check.checks.push(ModelCheck { name: model.name().to_owned(), outcome, tests: Vec::new() });
@@ -113,9 +118,10 @@ pub async fn check(
 }
 
 /// A check under way.
-struct Check<'a> {
-    models: &'a Models,
-    known: &'a BTreeMap<TableName, KnownTable>,
+pub(super) struct Check<'a> {
+    pub(super) models: &'a Models,
+    pub(super) known: &'a BTreeMap<TableName, KnownTable>,
+    session: SessionSettings,
     catalog: Catalog,
     checks: Vec<ModelCheck>,
 }
@@ -141,19 +147,27 @@ impl Check<'_> {
         let types_are_sure = self.is_sure(model, |table| table.types_are_sure);
         let names_are_sure = self.is_sure(model, |table| table.names_are_sure);
         match self.plan(model).await {
-            Ok(schema) => CheckOutcome::Sound { schema, types_are_sure },
-            Err(error) if error.is_unknown_column() && !names_are_sure => {
-                CheckOutcome::Unsure(error)
-            }
-            Err(error)
-                if matches!(error, TransformError::Sql { .. })
-                    && !error.is_unknown_column()
-                    && !types_are_sure =>
-            {
-                CheckOutcome::Unsure(error)
-            }
-            Err(error) => CheckOutcome::Wrong(error),
+            Ok((schema, doubts)) => CheckOutcome::Sound { schema, types_are_sure, doubts },
+            Err(error) => match error.unknown_column() {
+                Some(_) if names_are_sure => CheckOutcome::Wrong(error),
+                Some(column) => match self.sure_mistake(model, column).await {
+                    Some(mistake) => CheckOutcome::Wrong(mistake),
+                    None => CheckOutcome::Unsure(error),
+                },
+                None if matches!(error, TransformError::Sql { .. }) && !types_are_sure => {
+                    CheckOutcome::Unsure(error)
+                }
+                None => CheckOutcome::Wrong(error),
+            },
         }
+    }
+
+    /// The same check, of other columns.
+    pub(super) fn supposing(&self, schemas: BTreeMap<TableName, SchemaRef>) -> Self {
+        let tables = Tables { origin: Origin::Schemas(schemas), ..self.catalog.tables.clone() };
+        let catalog = Catalog::new(&self.session, tables);
+        let Self { models, known, session, .. } = self;
+        Self { models, known, session: session.clone(), catalog, checks: Vec::new() }
     }
 
     fn of(&self, model: &str) -> Option<&CheckOutcome> {
@@ -174,7 +188,11 @@ impl Check<'_> {
         unknown.map(TableName::to_string).collect()
     }
 
-    async fn plan(&self, model: &Model) -> Result<SchemaRef, TransformError> {
+    /// The columns of a model, and what is doubtful in it.
+    pub(super) async fn plan(
+        &self,
+        model: &Model,
+    ) -> Result<(SchemaRef, Vec<TransformError>), TransformError> {
         let rows = self.catalog.plan_model(model).await?;
         let mut schema: SchemaRef = Arc::new(rows.schema().as_arrow().clone());
         if model.is_identity() {
@@ -185,7 +203,8 @@ impl Check<'_> {
             let name = TableRef { schema: None, name: table.0 };
             self.catalog.replace(&name, Arc::new(EmptyTable::new(table.1)))?;
         }
-        Ok(schema)
+        let doubts = texts_misread(model, &self.catalog.model_as_written(model).await?)?;
+        Ok((schema, doubts))
     }
 
     /// The tests of a sound model that cannot run.
@@ -228,6 +247,41 @@ impl Check<'_> {
         let tables: BTreeSet<TableName> = self.models.tables_read(owner.name());
         !matches!(self.of(owner.name()), Some(CheckOutcome::Sound { .. }))
             || tables.iter().filter_map(|table| self.known.get(table)).any(|t| !t.types_are_sure)
+    }
+}
+
+/// The places where a text is compared with a number, a date or the like.
+///
+/// # Errors
+/// A text that stands in the query and is none.
+fn texts_misread(model: &Model, plan: &LogicalPlan) -> Result<Vec<TransformError>, TransformError> {
+    let mut doubts = Vec::new();
+    for TextRead { place, unreadable, data_type } in texts_read(plan) {
+        let place = place.or(model.query.start());
+        if let Some(text) = unreadable {
+            let problem =
+                format!("'{text}' is compared with a value of type `{data_type}`, and is none");
+            return Err(sql_error(model.file(), place, problem));
+        }
+        let problem = format!(
+            "A text is compared with a value of type `{data_type}`: the first text that is none \
+             stops the model; write `cast(… as text)` around the other, or \
+             `try_cast(… as {})` around the text",
+            sql_type(&data_type)
+        );
+        doubts.push(sql_error(model.file(), place, problem));
+    }
+    Ok(doubts)
+}
+
+/// What a type is called in a cast.
+fn sql_type(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Date32 | DataType::Date64 => "date",
+        DataType::Timestamp(..) => "timestamp",
+        DataType::Boolean => "boolean",
+        data_type if data_type.is_integer() => "bigint",
+        _ => "double",
     }
 }
 

@@ -39,8 +39,7 @@ pub(super) fn planning_error(origin: &Path, error: DataFusionError) -> Transform
 }
 
 /// The same for a query whose text is known, and its plan if there is one: a
-/// mistake for which the engine gives no place is looked for, and stands where
-/// the statement starts if it is not found.
+/// mistake for which the engine gives no place is looked for in both.
 pub(super) fn located_error(
     query: &Query,
     plan: Option<&LogicalPlan>,
@@ -49,7 +48,7 @@ pub(super) fn located_error(
     let call = named_call(&error.to_string()).and_then(|name| query.place_of_call(&name));
     match planning_error(query.origin(), error) {
         TransformError::Sql { origin, place: None, problem, source } => {
-            let place = plan.and_then(misfit).or(call).or(query.start());
+            let place = plan.and_then(misfit).or(call);
             TransformError::Sql { origin, place, problem, source }
         }
         located => located,

@@ -319,9 +319,13 @@ impl TransformError {
         }
     }
 
-    /// Whether a name was looked for among columns and not found.
-    pub(super) fn is_unknown_column(&self) -> bool {
-        matches!(self, Self::Sql { problem, source: None, .. } if problem.starts_with(UNKNOWN_COLUMN))
+    /// The name, without its table, that was looked for among columns and not
+    /// found.
+    pub(super) fn unknown_column(&self) -> Option<&str> {
+        let Self::Sql { problem, source: None, .. } = self else { return None };
+        let quoted = problem.strip_prefix(UNKNOWN_COLUMN)?.strip_prefix(" `")?;
+        let (name, _) = quoted.split_once('`')?;
+        name.rsplit('.').next()
     }
 
     pub(super) fn lake(what: &str, source: LakeError) -> Self {

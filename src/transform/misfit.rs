@@ -1,12 +1,13 @@
 //! Where in a plan values meet that do not fit together: the engine says what
 //! is wrong with their types, but seldom where.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::diagnosis::column_place;
 use super::query::SqlPlace;
@@ -25,6 +26,79 @@ pub(super) fn misfit(plan: &LogicalPlan) -> Option<SqlPlace> {
 fn in_node(node: &LogicalPlan) -> Option<SqlPlace> {
     let schema = input_schema(node).ok()?;
     node.expressions().iter().find_map(|expr| in_expr(expr, &schema))
+}
+
+/// A text that is compared with something else, so that the engine reads it as
+/// that while the query runs, and fails at the first that is none.
+#[derive(Debug)]
+pub(super) struct TextRead {
+    /// Where the comparison stands, if that is known.
+    pub(super) place: Option<SqlPlace>,
+    /// The text, where it stands in the query and cannot be read so.
+    pub(super) unreadable: Option<String>,
+    /// What it is read as.
+    pub(super) data_type: DataType,
+}
+
+/// The texts of a plan, before types are settled, that are read as something
+/// else; those that stand in the query only if they cannot be.
+pub(super) fn texts_read(plan: &LogicalPlan) -> Vec<TextRead> {
+    let mut found: Vec<TextRead> = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        if let Ok(schema) = input_schema(node) {
+            let mut look = |left: &Expr, right: &Expr| {
+                let reads = [text_read(left, right, &schema), text_read(right, left, &schema)];
+                found.extend(reads.into_iter().flatten());
+            };
+            if let LogicalPlan::Join(join) = node {
+                join.on.iter().for_each(|(left, right)| look(left, right));
+            }
+            for expr in node.expressions() {
+                expr.apply(|part| {
+                    match part {
+                        Expr::BinaryExpr(binary) if is_comparison(binary.op) => {
+                            look(&binary.left, &binary.right);
+                        }
+                        Expr::InList(InList { expr, list, .. }) => {
+                            list.iter().for_each(|item| look(expr, item));
+                        }
+                        Expr::Between(Between { expr, low, high, .. }) => {
+                            look(expr, low);
+                            look(expr, high);
+                        }
+                        _ => {}
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(walked.is_ok(), "nothing in the walk fails");
+    // What `with` names is in the plan wherever it is used.
+    found.sort_by_key(|read| read.place);
+    found.dedup_by(|a, b| a.place == b.place && a.unreadable == b.unreadable);
+    found
+}
+
+fn text_read(text: &Expr, other: &Expr, schema: &DFSchema) -> Option<TextRead> {
+    let (from, to) = (text.get_type(schema).ok()?, other.get_type(schema).ok()?);
+    let data_type = comparison_coercion(&from, &to)?;
+    if !from.is_string() || data_type.is_string() || data_type.is_null() {
+        return None;
+    }
+    let place = first_column(text).into_iter().chain(first_column(other)).min();
+    let unreadable = match text {
+        Expr::Literal(value, _) if value.cast_to(&data_type).is_ok() => return None,
+        Expr::Literal(value, _) => Some(value.to_string()),
+        _ => None,
+    };
+    Some(TextRead { place, unreadable, data_type })
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// What the expressions of a node may refer to.

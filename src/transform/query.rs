@@ -111,6 +111,21 @@ impl Query {
         search.found.or(self.start)
     }
 
+    /// Every expression, each before those inside it.
+    pub(super) fn expressions(&self) -> Vec<WrittenExpr> {
+        let mut walk = Outline::default();
+        let _: ControlFlow<()> = self.statement.visit(&mut walk);
+        walk.found
+    }
+
+    /// The query with null in the place of one of its [`Query::expressions`].
+    pub(super) fn without(&self, expression: usize) -> Self {
+        let mut blank = Blank { left: Some(expression) };
+        let mut query = self.clone();
+        let _: ControlFlow<()> = VisitMut::visit(&mut query.statement, &mut blank);
+        query
+    }
+
     /// Where a function is called first.
     pub(super) fn place_of_call(&self, function: &str) -> Option<SqlPlace> {
         let mut search = CallSearch { function };
@@ -371,6 +386,61 @@ impl Visitor for CallSearch<'_> {
             }
             _ => ControlFlow::Continue(()),
         }
+    }
+}
+
+/// An expression as it stands in a query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WrittenExpr {
+    /// Which one it stands in; none for one that stands in no other.
+    pub(super) within: Option<usize>,
+    /// Where it starts, if that is known.
+    pub(super) place: Option<SqlPlace>,
+}
+
+/// Lists the expressions of a statement.
+#[derive(Default)]
+struct Outline {
+    found: Vec<WrittenExpr>,
+    /// Those around the place being visited.
+    open: Vec<usize>,
+}
+
+impl Visitor for Outline {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let within = self.open.last().copied();
+        self.open.push(self.found.len());
+        self.found.push(WrittenExpr { within, place: SqlPlace::of(expr.span().start) });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.open.pop();
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts null in the place of one expression.
+struct Blank {
+    /// How many come before it; none once it is done.
+    left: Option<usize>,
+}
+
+impl VisitorMut for Blank {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match self.left {
+            Some(0) => {
+                *expr = Expr::value(Value::Null);
+                self.left = None;
+            }
+            Some(left) => self.left = Some(left - 1),
+            None => {}
+        }
+        ControlFlow::Continue(())
     }
 }
 

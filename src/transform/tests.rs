@@ -223,6 +223,11 @@ async fn sql_mistakes_say_line_and_the_names_that_are_right() {
             vec!["Unknown column `c.id`"],
         ),
         ("select id\nfrom modl", Some(2), vec!["Unknown table `modl`", "`hubspot.contacts`"]),
+        (
+            "select id\nfrom hubspt.contacts",
+            Some(2),
+            vec!["Unknown table `hubspt.contacts`", "did you mean `hubspot.contacts`"],
+        ),
         ("select\n$run_startd_at as t", Some(2), vec!["Unknown parameter", "`$run_started_at`"]),
         ("select lowr(email) as e\nfrom hubspot.contacts", Some(1), vec!["not valid"]),
         (
@@ -264,10 +269,106 @@ async fn a_type_clash_says_where_it_is() {
             "with t as (select id from hubspot.contacts)\nselect id from t\nwhere case when id then 1 end = born",
             "3:",
         ),
+        ("select id,\n  born * 2 as n\nfrom hubspot.contacts", "2:3"),
+        (
+            "select id,\n  case when id > 0 then born else member end as n\nfrom hubspot.contacts",
+            "2:",
+        ),
+        ("select id from hubspot.contacts\nwhere email", "2:7"),
+        (
+            "select id from hubspot.contacts\nwhere member in (select born from hubspot.contacts)",
+            "2:7",
+        ),
+        (
+            "select id from hubspot.contacts\nunion all select 1\nunion all select 2\nunion all select member from hubspot.contacts",
+            "4:18",
+        ),
+        // Parameters are replaced by text that stands in no file.
+        (
+            "select $qualified_from_active_days as n,\n  $run_started_at as t,\n  born * 2 as d\nfrom hubspot.contacts",
+            "3:3",
+        ),
     ] {
         let CheckOutcome::Wrong(error) = outcome(sql).await else { panic!("{sql} was taken") };
         let told = error.to_string();
         assert!(told.starts_with(&format!("sql/m.sql:{place}")), "{sql}: {told}: {}", error.told());
+    }
+}
+
+/// The engine reads texts as what they are compared with, and fails on the rows
+/// it meets.
+#[tokio::test]
+async fn a_text_that_is_no_number_or_date_is_found_before_it_runs() {
+    for (condition, place, text) in [
+        ("id >= 'hot'", "2:7", "'hot'"),
+        ("born > 'yesterday'", "2:7", "'yesterday'"),
+        ("id > 0 and\n 'x' <> id", "3:9", "'x'"),
+        ("id in (\n '1', 'one')", "2:7", "'one'"),
+        ("id between 1 and 'many'", "2:7", "'many'"),
+        ("id > $greeting", "2:7", "it's"),
+    ] {
+        let sql = format!("select id from hubspot.contacts\nwhere {condition}");
+        let CheckOutcome::Wrong(error) = outcome(&sql).await else { panic!("{sql} was taken") };
+        let told = error.to_string();
+        assert!(told.starts_with(&format!("sql/m.sql:{place}: ")), "{sql}: {told}");
+        assert!(told.contains(text), "{sql}: {told}");
+    }
+    for (condition, doubts) in [
+        ("id = '5' and born > '2026-01-01'", 0),
+        ("email = 'hot' and try_cast(email as bigint) = id", 0),
+        ("id > 0 and\n email = id", 1),
+        ("born in (email)\n or id = lower(email)", 2),
+    ] {
+        let sql = format!("select id from hubspot.contacts\nwhere {condition}");
+        let CheckOutcome::Sound { doubts: found, .. } = outcome(&sql).await else {
+            panic!("{sql} was refused")
+        };
+        assert_eq!(found.len(), doubts, "{sql}: {found:?}");
+    }
+    let join =
+        "select a.id from hubspot.contacts as a\njoin hubspot.contacts as b\n  on a.email = b.id";
+    let CheckOutcome::Sound { doubts, .. } = outcome(join).await else { panic!("refused") };
+    let [doubt] = doubts.as_slice() else { panic!("{doubts:?}") };
+    let told = doubt.to_string();
+    assert!(
+        told.starts_with("sql/m.sql:3:6: ") && told.contains("try_cast(… as bigint)"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_column_that_no_account_can_bring_is_a_mistake_before_the_account_is_known() {
+    let open = people().into_iter();
+    let open = open.map(|(name, table)| (name, KnownTable { names_are_sure: false, ..table }));
+    let open: BTreeMap<_, _> = open.collect();
+    let sources = [
+        ("closed", "select id as contact_id from hubspot.contacts"),
+        ("wide", "select * from hubspot.contacts"),
+        ("a", "select\n  contact_idd\nfrom closed"),
+        ("b", "with t as (select id from hubspot.contacts)\nselect idd from t"),
+        ("c", "select seats from wide"),
+        ("d", "select seats from hubspot.contacts"),
+        // The first may be there, the second cannot.
+        ("e", "select wide.seats,\n  closed.seats as more\nfrom wide cross join closed"),
+        ("f", "select seats + 1 as seats from hubspot.contacts"),
+    ];
+    let models = models(&sources);
+    let checks = check(&EngineConfig::default(), &models, &vars(), &open).await;
+    for found in checks.expect("an engine") {
+        let wrong = match found.name.as_str() {
+            "a" => Some("sql/a.sql:2:3: "),
+            "b" => Some("sql/b.sql:2:8: "),
+            "e" => Some("sql/e.sql:2:3: "),
+            _ => None,
+        };
+        match (&found.outcome, wrong) {
+            (CheckOutcome::Wrong(error), Some(place)) => {
+                assert!(error.to_string().starts_with(place), "{}: {error}", found.name);
+            }
+            (CheckOutcome::Sound { .. }, None) if ["closed", "wide"].contains(&&*found.name) => {}
+            (CheckOutcome::Unsure(_), None) => {}
+            (outcome, _) => panic!("{}: {outcome:?}", found.name),
+        }
     }
 }
 

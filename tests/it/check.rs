@@ -57,6 +57,8 @@ async fn a_missing_table_is_named_with_its_place_and_the_nearest() {
     );
     world.write("sql/wanted.sql", &model("hubspot.contacts", "hubspot.contact"));
     assert_found(&check(&world).await, &["sql/wanted.sql:5:6: ", "`hubspot.contacts`"]);
+    world.write("sql/wanted.sql", &model("hubspot.contacts", "hubspt.contacts"));
+    assert_found(&check(&world).await, &["sql/wanted.sql:5:6: ", "`hubspot.contacts`"]);
     world.write("sql/wanted.sql", &model("", ""));
     world.write("sql/more.sql", "select *\nfrom wantd\n");
     assert_found(&check(&world).await, &["sql/more.sql:2:6: ", "`wantd`", "`wanted`"]);
@@ -84,6 +86,24 @@ async fn a_type_clash_in_sql_is_named_with_its_place() {
     world
         .write("sql/wanted.sql", &model("scores.score", "sum(contacts.archived) over () as score"));
     assert_found(&check(&world).await, &["sql/wanted.sql:2:", "sum"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_is_no_number_is_named_before_a_row_stops_the_run() {
+    let world = World::new().await;
+    world
+        .write("sql/wanted.sql", &model("is not true", "is not true\n  and scores.score > 'high'"));
+    assert_found(&check(&world).await, &["sql/wanted.sql:8:7: ", "'high'", "Int64"]);
+    // Columns may fit after all: that is told, and no mistake.
+    world.write(
+        "sql/wanted.sql",
+        &model("is not true", "is not true\n  and scores.title <> contacts.id"),
+    );
+    let ran = check(&world).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for words in ["! sql/wanted.sql:8:7: ", "`try_cast(… as bigint)`", "is open"] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,6 +195,12 @@ async fn under_all_a_property_may_be_the_account_s_own() {
         "{}",
         ran.stderr
     );
+    // No property of an account comes into a `with` that names its columns.
+    let text = "with people as (\n  select id as contact_id, email from hubspot.contacts\n)\n\
+                select contact_idd\nfrom people\n";
+    world.write("sql/more.sql", text);
+    assert_found(&check(&world).await, &["sql/more.sql:4:8: ", "did you mean `contact_id`"]);
+    std::fs::remove_file(world.path("sql/more.sql")).expect("it was there");
     // The account says that it has not.
     world.write("token", "test-token");
     let ran = world.hublake(&["check"]).await;
