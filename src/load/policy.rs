@@ -60,6 +60,8 @@ pub(crate) enum Kept {
     HeldOffList,
     /// `max`, `min`: the wanted value does not win.
     NotBeaten,
+    /// `append` takes nothing away: among the options may be a person's.
+    AppendsOnly,
     /// HubSpot took the same write before and kept its own value.
     Ignored,
     /// `mode: create`: a record that is there is left alone.
@@ -85,6 +87,7 @@ impl Kept {
             Self::WantedOffList => "The wanted value is not on the `forward_only` list",
             Self::HeldOffList => "The value in HubSpot is not on the `forward_only` list",
             Self::NotBeaten => "The value in HubSpot already wins",
+            Self::AppendsOnly => "`append` adds options and takes none away",
             Self::Ignored => "HubSpot accepted this write before and kept its own value",
             Self::Exists => "The record exists, and `mode: create` changes none",
             Self::NoLongerOurs => {
@@ -137,6 +140,8 @@ impl Rule {
     fn clear<'a>(&self, standing: Standing) -> Decision<'a> {
         match (&self.policy, standing) {
             (Policy::Overwrite, _) => overwrite("", standing),
+            // What hublake wrote was the union with what others had put there.
+            (Policy::Append, _) => keep(Kept::AppendsOnly),
             (_, Standing::Ours) => write(""),
             (_, Standing::NeverSet) => keep(Kept::NotOurs),
             (_, Standing::Edited) => Decision::Keep { reason: Kept::Edited, conflict: true },
@@ -347,9 +352,10 @@ mod tests {
         assert_eq!(clear(Policy::Overwrite, Standing::NeverSet, "5"), "write ");
         assert_eq!(clear(Policy::Overwrite, Standing::Ours, "5"), "write ");
         assert_eq!(clear(Policy::Overwrite, Standing::Edited, "5"), "write  over an edit");
-        for policy in
-            [Policy::Yield, Policy::FillEmpty, stages(), Policy::Max, Policy::Min, Policy::Append]
-        {
+        for standing in ALL {
+            assert_eq!(clear(Policy::Append, standing, "a;b"), "keep AppendsOnly");
+        }
+        for policy in [Policy::Yield, Policy::FillEmpty, stages(), Policy::Max, Policy::Min] {
             assert_eq!(clear(policy.clone(), Standing::Ours, "5"), "write ", "{policy:?}");
             assert_eq!(
                 clear(policy.clone(), Standing::NeverSet, "5"),

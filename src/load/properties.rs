@@ -74,6 +74,10 @@ pub(crate) fn plan(
     config: &WriteBackConfig,
     definitions: &[PropertyDefinition],
 ) -> Result<PropertyPlan, LoadError> {
+    if let Some((path, problem)) = config.taken_status_property(definitions) {
+        let (write_back, path) = (write_back.to_owned(), path.to_owned());
+        return Err(LoadError::Settings { write_back, path, problem });
+    }
     let mut plan = PropertyPlan::default();
     for (name, create) in declared(config) {
         match definitions.iter().find(|found| found.name == name && !found.archived) {

@@ -24,6 +24,7 @@ use super::properties::PropertyPlan;
 use super::rejects::{RejectFilter, RejectStatus, find_rejects};
 use crate::hubspot::Client;
 use crate::lake::Lake;
+use crate::objects::PropertyDefinition;
 
 /// What the part is called behind the write-back's name.
 const PART: &str = "status";
@@ -31,6 +32,9 @@ const PART: &str = "status";
 /// The states of a record.
 const SYNCED: &str = "synced";
 const REJECTED: &str = "rejected";
+
+/// What the description of a property says that only hublake writes to.
+const MARK: &str = "set by hublake";
 
 /// Longest message that is shown on a record; the reject has all of it.
 const LONGEST_MESSAGE: usize = 1_000;
@@ -143,6 +147,32 @@ impl WriteBackConfig {
             ("status.error", &status.error),
         ];
         named.into_iter().filter_map(|(path, name)| Some((path, name.as_deref()?))).collect()
+    }
+
+    /// The first property under `status` that is somebody else's by now, with what
+    /// is wrong: what stands in it would be replaced.
+    pub(crate) fn taken_status_property(
+        &self,
+        definitions: &[PropertyDefinition],
+    ) -> Option<(&'static str, String)> {
+        self.status_properties().into_iter().find_map(|(path, name)| {
+            let known = |known: &&PropertyDefinition| known.name == name && !known.archived;
+            let found = definitions.iter().find(known)?;
+            if found.hubspot_defined {
+                let problem = format!(
+                    "Property `{name}` is HubSpot's own, and its values would be replaced: name one that only \
+                     hublake writes"
+                );
+                return Some((path, problem));
+            }
+            (!found.description.contains(MARK)).then(|| {
+                let problem = format!(
+                    "Property `{name}` is there already, and the values in it would be replaced: name another, or \
+                     end its description in HubSpot with `{MARK}` if only hublake writes to it"
+                );
+                (path, problem)
+            })
+        })
     }
 
     /// What is wrong with `status` and `origin`.

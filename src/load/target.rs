@@ -71,6 +71,9 @@ impl Target {
             return Err(fault(&first.path, first.problem));
         }
         let object = config.object_type().map_err(|error| fault("object", error.to_string()))?;
+        if let Some((path, problem)) = config.taken_status_property(definitions) {
+            return Err(fault(path, problem));
+        }
         let known = properties::with_declared(config, definitions);
         for name in config.properties.keys() {
             if let Some(problem) = misplaced(config, name, &known) {

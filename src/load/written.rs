@@ -15,6 +15,7 @@ use futures::StreamExt;
 use super::creating;
 use super::error::{LoadError, While};
 use super::ledger;
+use super::links::TAKEN_AWAY;
 use super::outcome::Outcome;
 use super::plan::{PlanCursors, rows};
 use super::restoring;
@@ -132,6 +133,32 @@ fn values(entry: ledger::Kept) -> Vec<Entry> {
         })
     };
     entry.properties.into_iter().filter(is_ours).filter_map(value).collect()
+}
+
+/// Keeps that links which hublake made were seen to be gone from HubSpot, by record
+/// and link: whoever makes one again makes it their own.
+pub(crate) async fn note_taken_away(
+    lake: &Lake,
+    seen: &rows::Heading,
+    links: Vec<(i64, String)>,
+) -> Result<(), LoadError> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let entry = |(record_id, property)| Entry {
+        object: seen.object.clone(),
+        record_id,
+        property,
+        state: WRITTEN,
+        value: TAKEN_AWAY.to_owned(),
+        returned: None,
+        before: None,
+        written_at: seen.planned_at,
+        updated_at: None,
+        run_id: seen.run_id.clone(),
+    };
+    let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
+    store(&mut table, links.into_iter().map(entry).collect(), &[]).await
 }
 
 /// Takes over the intents of an apply that was cut off: what its plan was to

@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
 use super::run::{RunOptions, finish, new_run_id, pipeline_of, stages};
 use super::session::Session;
-use super::writing::{self, Apply, Next, WriteOptions, now, unsent};
+use super::writing::{self, Apply, WriteOptions, now, unsent};
 use crate::extract::SyncMode;
 use crate::load::{self, Guard, PlanFile, PlanSummary, RenewRequest, Renewed, Store};
 
@@ -92,12 +92,7 @@ pub async fn apply_renewed(
             }
             _ => Vec::new(),
         };
-        for plan in &plans {
-            let next = writing::apply_plan(session, pipeline, plan, options, &mut results).await;
-            if next == Next::Stop {
-                break;
-            }
-        }
+        writing::apply_plans(session, pipeline, &plans, options, &mut results).await;
     }
     finish(session, &mut results, &[]).await?;
     Ok(results)

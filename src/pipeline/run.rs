@@ -12,7 +12,7 @@ use super::session::Session;
 use super::settings::PipelineConfig;
 use super::sources::{self, OpenedSources};
 use super::wanted::wanted;
-use super::writing::{self, Apply, Next, Stage, WriteOptions};
+use super::writing::{self, Apply, Stage, WriteOptions};
 use crate::extract::SyncMode;
 use crate::extract::chain;
 use crate::lake::{MaintenancePolicy, TableName};
@@ -133,11 +133,7 @@ pub async fn apply_stored(
     let mut results = RunResults::begin(&new_run_id(), &stored.pipeline, Mode::Apply, before);
     let pipeline = pipeline_of(session, &stored.pipeline)?;
     writing::catch_up(session, pipeline).await?;
-    for plan in &stored.plans {
-        if writing::apply_plan(session, pipeline, plan, options, &mut results).await == Next::Stop {
-            break;
-        }
-    }
+    writing::apply_plans(session, pipeline, &stored.plans, options, &mut results).await;
     finish(session, &mut results, &[]).await?;
     Ok(results)
 }

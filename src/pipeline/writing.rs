@@ -204,11 +204,15 @@ pub(super) async fn write_back(
             object: object.clone(),
             part,
         };
-        hanging.extend(load::parts(name, config).into_iter().map(|part| one(Some(part))));
-        if config.writes_records()
-            && one(None).go(stage, options, results, &mut summaries).await == Next::Stop
-        {
-            return Ok(summaries);
+        let next = match config.writes_records() {
+            true => one(None).go(stage, options, results, &mut summaries).await,
+            false => Next::GoOn,
+        };
+        let parts = load::parts(name, config);
+        match next {
+            Next::Stop => return Ok(summaries),
+            Next::WithoutParts => results.problems.extend(parts.iter().map(|part| waits(part))),
+            Next::GoOn => hanging.extend(parts.into_iter().map(|part| one(Some(part)))),
         }
     }
     // What hangs on records comes when all of them are there.
@@ -230,8 +234,43 @@ pub(super) async fn write_back(
 pub(super) enum Next {
     /// They can.
     GoOn,
+    /// They can, but not what hangs on the records of this one, which failed.
+    WithoutParts,
     /// HubSpot would refuse their calls too, or somebody asked for the end.
     Stop,
+}
+
+/// Why a part of a write-back whose records failed is not begun.
+fn waits(part: &str) -> String {
+    let records = load::write_back_of(part);
+    format!(
+        "Write-back `{part}` was not begun: it comes when the records of `{records}` are written"
+    )
+}
+
+/// Carries out stored plans in their order; what fails is noted in the results.
+pub(super) async fn apply_plans(
+    session: &Session<'_>,
+    pipeline: &PipelineConfig,
+    plans: &[PlanSummary],
+    options: &WriteOptions,
+    results: &mut RunResults,
+) {
+    let mut failed = BTreeSet::new();
+    for plan in plans {
+        // Until something is sent, nothing is written: if applying fails, these
+        // figures stand.
+        results.write_back.insert(plan.write_back.clone(), unsent(&plan.counts));
+        if failed.contains(load::write_back_of(&plan.write_back)) {
+            results.problems.push(waits(&plan.write_back));
+            continue;
+        }
+        match apply_plan(session, pipeline, plan, options, results).await {
+            Next::GoOn => {}
+            Next::WithoutParts => drop(failed.insert(plan.write_back.as_str())),
+            Next::Stop => break,
+        }
+    }
 }
 
 /// What lies behind a failure whose own words would only repeat where it was.
@@ -254,7 +293,7 @@ pub(super) async fn catch_up(
 }
 
 /// Carries out one stored plan; what fails is noted in the results.
-pub(super) async fn apply_plan(
+async fn apply_plan(
     session: &Session<'_>,
     pipeline: &PipelineConfig,
     plan: &PlanSummary,
@@ -267,11 +306,11 @@ pub(super) async fn apply_plan(
         Ok(None) => {
             let sentence = format!("Write-back `{name}` is in no pipeline any more; plan again");
             results.problem(Outcome::GuardRefused, sentence);
-            return Next::GoOn;
+            return Next::WithoutParts;
         }
         Err(error) => {
             results.problem(error.outcome(), chain(&error));
-            return Next::GoOn;
+            return Next::WithoutParts;
         }
     };
     let applied = async {
@@ -296,7 +335,7 @@ pub(super) async fn apply_plan(
         Err(error) => {
             let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
             results.problem(error.outcome(), sentence);
-            if is_spent(&error) { Next::Stop } else { Next::GoOn }
+            if is_spent(&error) { Next::Stop } else { Next::WithoutParts }
         }
     }
 }
@@ -389,7 +428,7 @@ impl WriteBack<'_> {
         match self.run(stage, options, results).await {
             Ok((summary, next)) => {
                 summaries.push(summary);
-                if options.apply == Apply::Yes && next == Next::GoOn {
+                if options.apply == Apply::Yes && next != Next::Stop {
                     self.tell_of_rejects(results).await;
                 }
                 next
@@ -397,7 +436,7 @@ impl WriteBack<'_> {
             Err(error) => {
                 let sentence = format!("Write-back `{}` failed: {}", self.label(), causes(&error));
                 results.problem(error.outcome(), sentence);
-                if is_spent(&error) { Next::Stop } else { Next::GoOn }
+                if is_spent(&error) { Next::Stop } else { Next::WithoutParts }
             }
         }
     }
@@ -465,8 +504,11 @@ impl WriteBack<'_> {
             let sentence = format!("Write-back `{}` was stopped: {sentence}", self.label());
             results.problem(Outcome::GuardRefused, sentence);
         }
-        if !refused.is_empty() || options.apply == Apply::Never {
+        if options.apply == Apply::Never {
             return Ok((summary, Next::GoOn));
+        }
+        if !refused.is_empty() {
+            return Ok((summary, Next::WithoutParts));
         }
         let applied = self
             .session

@@ -320,6 +320,56 @@ async fn a_list_follows_the_model_and_an_event_is_sent_once() {
     assert_eq!(events["results"].as_array().expect("events").len(), 9);
 }
 
+/// The list of [`LISTS`] and who is in it.
+async fn list_members(world: &World) -> (String, BTreeSet<u64>) {
+    let path = "/crm/v3/lists/object-type-id/0-1/name/Active%20in%20product";
+    let found = world.person(Method::GET, path, None).await;
+    let list = found["list"]["listId"].as_str().expect("a list").to_owned();
+    let path = format!("/crm/v3/lists/{list}/memberships?limit=250");
+    let page = world.person(Method::GET, &path, None).await;
+    let id = |member: &Value| member["recordId"].as_str().expect("an id").parse().expect("an id");
+    (list, page["results"].as_array().expect("members").iter().map(id).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_takes_away_and_puts_back_is_theirs_and_a_list_made_anew_is_filled() {
+    let world = world(LISTS).await;
+    let contacts = world.some_contacts(6);
+    write_reached(&world, &contacts);
+    world.run().await;
+    let (list, members) = list_members(&world).await;
+    assert_eq!(members.len(), 6);
+    let one = || Some(json!([contacts[0].to_string()]));
+    let path = format!("/crm/v3/lists/{list}/memberships");
+    world.person(Method::PUT, &format!("{path}/remove"), one()).await;
+    write_reached(&world, &contacts[1..]);
+    world.run().await;
+    world.person(Method::PUT, &format!("{path}/add"), one()).await;
+    let last = counts(&world.run().await, "wanted.list");
+    assert_eq!((last["archived"], last["unchanged"]), (0, 5), "{last:?}");
+    assert_eq!(list_members(&world).await.1, members, "the member is the person's now");
+
+    world.person(Method::DELETE, &format!("/crm/v3/lists/{list}"), None).await;
+    let anew = counts(&world.run().await, "wanted.list");
+    assert_eq!((anew["created"], anew["kept"]), (5, 0), "{anew:?}");
+    let (another, members) = list_members(&world).await;
+    assert_ne!(another, list);
+    assert_eq!(members, contacts[1..].iter().copied().collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hangs_on_records_waits_where_the_records_failed() {
+    let clash = "properties: { numemployees: { from: plan, policy: overwrite, \
+                 create: { type: datetime, group: g, label: L } } }";
+    let world = world(&LISTS.replace("    list:", &format!("    {clash}\n    list:"))).await;
+    write_reached(&world, &world.some_contacts(3));
+    let ran = world.hublake(&["run"]).await;
+    assert_eq!(ran.code, 78, "{}", ran.stderr);
+    assert!(ran.stderr.contains("Write-back `wanted` failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`wanted.list` was not begun"), "{}", ran.stderr);
+    assert_eq!(world.write_calls(), 0);
+}
+
 async fn undone(world: &World, run: &Value) -> Value {
     let id = run["run_id"].as_str().expect("a run id");
     let ran = world.hublake(&["undo", id]).await;

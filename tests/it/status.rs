@@ -107,6 +107,29 @@ async fn a_refused_row_is_told_on_its_record_until_it_is_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_property_that_is_somebody_elses_shows_no_status() {
+    for (property, reason) in [("lastname", "HubSpot's own"), ("favourite_colour", "there already")]
+    {
+        let world = World::new().await;
+        let new = serde_json::json!({"name": "favourite_colour", "label": "Colour",
+            "groupName": "contactinformation", "type": "string", "fieldType": "text"});
+        let url = format!("{}/crm/v3/properties/contacts", world.emulator.url());
+        let made = reqwest::Client::new().post(url).bearer_auth("test-token").body(new.to_string());
+        let made = made.header("content-type", "application/json").send().await.expect("an answer");
+        assert_eq!(made.status(), 201);
+        let settings = format!("    status: {{ error: {property} }}\n");
+        world.extend_pipeline("    match: { record_id: contact_id }\n", &settings);
+        world.control.clear_log();
+        let ran = world.hublake(&["run"]).await;
+        assert_eq!(ran.code, 78, "{}", ran.stderr);
+        assert!(ran.stderr.contains(reason) && ran.stderr.contains(property), "{}", ran.stderr);
+        assert_eq!(world.write_calls(), 0);
+        let planned = world.hublake(&["properties", "plan"]).await;
+        assert_eq!(planned.code, 78, "{}", planned.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_properties_are_made_with_the_others_and_plans_hold_them() {
     let world = shown().await;
     assert_eq!(world.hublake(&["extract"]).await.code, 0);

@@ -14,6 +14,9 @@ use crate::load::rejects::Known;
 
 /// The value of a link that is there; that of one taken back is empty.
 pub(crate) const LINKED: &str = "associated";
+/// The value of a link that hublake made and that HubSpot was seen without since:
+/// one that is there again is somebody else's.
+pub(crate) const TAKEN_AWAY: &str = "taken away";
 /// The category of a row whose label goes and whose pair stays.
 pub(crate) const LABEL_ONLY: &str = "LABEL_ONLY";
 
@@ -69,8 +72,15 @@ impl Last {
 
     /// Whether hublake made it, as far as is known.
     fn is_ours(&self) -> bool {
-        let linked = |entry: &Entry| !entry.value.is_empty();
+        let linked = |entry: &Entry| !entry.value.is_empty() && entry.value != TAKEN_AWAY;
         self.open().is_some_and(linked) || self.written.as_ref().is_some_and(linked)
+    }
+
+    /// Whether hublake made it so long ago that HubSpot's not showing it means that
+    /// it is gone.
+    fn should_show(&self, lag: Lag) -> bool {
+        let settled = |made: &Entry| lag.now.saturating_sub(made.at) > lag.length;
+        self.is_ours() && self.open().is_none() && self.written.as_ref().is_some_and(settled)
     }
 
     fn before(&self) -> &str {
@@ -189,6 +199,21 @@ impl Rules<'_> {
         }
     }
 
+    /// What hublake made and is not there any more, by the ledger's property. Which
+    /// pair is the primary one moves with other pairs and says nothing.
+    pub(crate) fn taken_away(&self, group: &Group) -> Vec<String> {
+        if matches!(self.part.kind, Kind::Event(_)) || self.part.is_primary() {
+            return Vec::new();
+        }
+        let is_gone = |(property, last): &(&String, &Last)| {
+            let other = self.part.other(property).unwrap_or_default();
+            let is_there = group.held.get(&other).is_some_and(|types| self.has_label(types));
+            !is_there && last.should_show(self.lag)
+        };
+        let gone = group.last.iter().filter(is_gone);
+        gone.map(|(property, _)| property.clone()).collect()
+    }
+
     fn associations(&self, group: &Group) -> Vec<Decided> {
         let mut decided = Vec::new();
         let mut wanted: BTreeMap<i64, &Want> = BTreeMap::new();
@@ -299,7 +324,9 @@ impl Rules<'_> {
             && self.others_with_label(group, to).any(|other| self.is_ours(group, other));
         if let Some(made) = made.filter(|_| last.open().is_none() && !moved) {
             let (one, _) = self.part.noun();
-            if self.lag.now.saturating_sub(made.at) <= self.lag.length {
+            let may_lag =
+                made.value != TAKEN_AWAY && self.lag.now.saturating_sub(made.at) <= self.lag.length;
+            if may_lag {
                 decided.keep(Verdict::Defer, None);
                 return decided;
             }

@@ -27,7 +27,9 @@ pub use config::{
     AssociateConfig, DeclaredLabel, EventConfig, LabelConfig, LinkPolicy, ListConfig,
     ObjectCreateConfig, SchemaConfig,
 };
-pub(crate) use decide::{LABEL_ONLY, LINKED, PRIMARY_MOVES, Type, has_other_labels, labels};
+pub(crate) use decide::{
+    LABEL_ONLY, LINKED, PRIMARY_MOVES, TAKEN_AWAY, Type, has_other_labels, labels,
+};
 pub(crate) use part::{Kind, Part};
 pub use part::{parts, write_back_of};
 pub use plan::plan_part;

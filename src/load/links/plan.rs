@@ -141,6 +141,10 @@ struct Planner<'a> {
     made: u64,
     definitions: Vec<PlannedDefinition>,
     pending: Vec<Decided>,
+    /// The list is made anew: whatever hublake put into a former one says nothing.
+    is_new_list: bool,
+    /// Records and links of hublake's that were seen to be gone.
+    taken_away: Vec<(i64, String)>,
     rows: Spool,
     row_count: u64,
     reads: u64,
@@ -205,6 +209,8 @@ impl<'a> Planner<'a> {
             made: 0,
             definitions: Vec::new(),
             pending: Vec::new(),
+            is_new_list: false,
+            taken_away: Vec::new(),
             row_count: 0,
             reads: 0,
             samples: Samples::default(),
@@ -242,6 +248,7 @@ impl<'a> Planner<'a> {
                     ListState::There { id } => self.members(&id).await?,
                     ListState::ToCreate(definition) => {
                         self.definitions.push(definition);
+                        self.is_new_list = true;
                         Vec::new()
                     }
                 };
@@ -256,11 +263,15 @@ impl<'a> Planner<'a> {
             self.go_on()?;
             let groups = self.groups(&part, wants, made, holds)?;
             for group in groups.into_values() {
-                let decided = self.rules(&part, &known).decide(&group);
-                let touches = decided.iter().any(Decided::touches);
+                let rules = self.rules(&part, &known);
+                let (decided, gone) = (rules.decide(&group), rules.taken_away(&group));
+                let touches = decided.iter().any(Decided::touches) || !gone.is_empty();
                 match &held {
                     Held::Associations(..) if touches => asked.push(group),
-                    _ => self.take(decided)?,
+                    _ => {
+                        self.note_gone(group.record, gone);
+                        self.take(decided)?;
+                    }
                 }
                 if asked.len() >= READ_AT_ONCE {
                     self.settle(&part, &known, &mut held, std::mem::take(&mut asked)).await?;
@@ -313,7 +324,10 @@ impl<'a> Planner<'a> {
             Kind::List(list) => (true, list.exact),
             Kind::Associate { .. } | Kind::Event(_) => (false, false),
         };
-        held::made_into_groups(&made.read()?, part, &self.other_aliases, &mut groups, all);
+        if !self.is_new_list {
+            let (made, aliases) = (made.read()?, &self.other_aliases);
+            held::made_into_groups(&made, part, aliases, &mut groups, all);
+        }
         held::into_groups(&holds.read()?, &mut groups, exact);
         self.take(lost)?;
         Ok(groups)
@@ -361,10 +375,16 @@ impl<'a> Planner<'a> {
         let mut fresh = types::by_record(found);
         for group in &mut groups {
             group.held = fresh.remove(&group.record).unwrap_or_default();
-            let decided = self.rules(part, known).decide(group);
+            let rules = self.rules(part, known);
+            let (decided, gone) = (rules.decide(group), rules.taken_away(group));
+            self.note_gone(group.record, gone);
             self.take(decided)?;
         }
         Ok(())
+    }
+
+    fn note_gone(&mut self, record: i64, gone: Vec<String>) {
+        self.taken_away.extend(gone.into_iter().map(|property| (record, property)));
     }
 
     fn take(&mut self, decided: Vec<Decided>) -> Result<(), LoadError> {
@@ -422,6 +442,8 @@ impl<'a> Planner<'a> {
             let mut plans = self.lake.open_or_create(&plan_rows::spec()).await.during(DOING)?;
             plans.append_stream(self.rows.into_stream()?, &[]).await.during("storing the plan")?;
         }
+        written::note_taken_away(self.lake, &self.heading, std::mem::take(&mut self.taken_away))
+            .await?;
         self.book.fix_unmet();
         self.book.store(self.lake).await?;
         Ok(PlanSummary {
