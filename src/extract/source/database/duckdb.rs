@@ -15,7 +15,8 @@ pub(super) async fn open(
     source: &FileDatabase,
     project_dir: &Path,
 ) -> Result<Arc<dyn TableProvider>, Trouble> {
-    let path = project_dir.join(&source.file);
+    let path = std::path::absolute(project_dir.join(&source.file))
+        .map_err(|error| Trouble::of(&error, &[]))?;
     if !path.is_file() {
         return Err(Trouble(format!("There is no file `{}`", path.display())));
     }
