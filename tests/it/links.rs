@@ -540,3 +540,48 @@ async fn killed_at_any_send_of_a_link_the_next_run_finishes_the_work() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_send_of_an_undo_of_links_the_next_undo_finishes_the_work() {
+    for (pipeline, path) in [(LINKS, "*/batch/archive"), (LISTS, "*/memberships/*")] {
+        for action in [FaultAction::Hold, FaultAction::ApplyThenHold] {
+            let world = world(pipeline).await;
+            let (contacts, companies) = (world.some_contacts(3), world.companies().await);
+            let company = free_companies(&world, &contacts, &companies).await[0];
+            match pipeline == LINKS {
+                true => {
+                    world.write_pairs(&contacts.iter().map(|id| (*id, company)).collect::<Vec<_>>())
+                }
+                false => write_reached(&world, &contacts),
+            }
+            let run = world.run().await["run_id"].as_str().expect("a run id").to_owned();
+            let at = format!("after a kill at {path}, {action:?}");
+            world.control.add_fault(Fault {
+                method: None,
+                path: path.to_owned(),
+                action,
+                skip: 0,
+                times: Some(1),
+            });
+            let mut child = world.start(&["undo", &run]);
+            world.control.wait_for_held().await;
+            child.kill().expect("the process is there to be ended");
+            let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+            ended.expect("no panic").expect("ended");
+            world.control.clear_faults();
+            let again = world.hublake(&["undo", &run]).await;
+            assert_eq!(again.code, 0, "{at}: {}", again.stderr);
+            match pipeline == LINKS {
+                true => {
+                    let pairs = world.pairs("contacts", "companies", &contacts).await;
+                    assert!(!pairs.keys().any(|(_, other)| *other == company), "{at}: {pairs:?}");
+                }
+                false => assert_eq!(list_members(&world).await.1, BTreeSet::new(), "{at}"),
+            }
+            // What was taken back is made again as the model wants it, and once.
+            let part = if pipeline == LINKS { "wanted.companies" } else { "wanted.list" };
+            let counts = counts(&world.run().await, part);
+            assert_eq!((counts["created"], counts["kept"]), (3, 0), "{at}: {counts:?}");
+        }
+    }
+}
