@@ -193,7 +193,8 @@ fn overwrite(value: &str, standing: Standing) -> Decision<'_> {
 
 fn fill_empty<'a>(value: &'a str, standing: Standing, held: &str) -> Decision<'a> {
     match standing {
-        Standing::NeverSet if held.is_empty() => write(value),
+        // Of hublake's own and empty is what an undo has emptied again.
+        Standing::NeverSet | Standing::Ours if held.is_empty() => write(value),
         Standing::NeverSet => keep(Kept::NotOurs),
         Standing::Ours | Standing::Edited => keep(Kept::Filled),
     }
@@ -309,6 +310,7 @@ mod tests {
         assert_eq!(set(Policy::FillEmpty, "7", Standing::NeverSet, ""), "write 7");
         assert_eq!(set(Policy::FillEmpty, "7", Standing::NeverSet, "5"), "keep NotOurs");
         assert_eq!(set(Policy::FillEmpty, "7", Standing::Ours, "5"), "keep Filled");
+        assert_eq!(set(Policy::FillEmpty, "7", Standing::Ours, ""), "write 7");
         assert_eq!(set(Policy::FillEmpty, "7", Standing::Edited, "5"), "keep Filled");
         assert_eq!(set(Policy::FillEmpty, "7", Standing::Edited, ""), "keep Filled");
     }

@@ -205,6 +205,25 @@ async fn a_persons_value_that_was_given_back_is_theirs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_undo_empties_may_be_filled_again_and_what_a_person_empties_may_not() {
+    let world = World::new(USAGE).await;
+    let leads = world.leads().await;
+    leads[..2].iter().for_each(|id| world.edit(*id, "jobtitle", ""));
+    world.extract().await;
+    let titled = |id: &u64| Row { title: Some("Chief".into()), ..row(*id, 1.0) };
+    let rows: Vec<Row> = leads[..2].iter().map(titled).collect();
+    world.run("r1", &rows).await;
+    assert_eq!(world.value(leads[0], "jobtitle").as_deref(), Some("Chief"));
+    undo(&world, "u1", "r1", false).await;
+    assert_eq!(world.value(leads[0], "jobtitle").unwrap_or_default(), "");
+    world.run("r2", &rows).await;
+    assert_eq!(world.value(leads[0], "jobtitle").as_deref(), Some("Chief"));
+    world.edit(leads[1], "jobtitle", "");
+    world.run("r3", &rows).await;
+    assert_eq!(world.value(leads[1], "jobtitle").unwrap_or_default(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_run_after_an_undo_does_not_take_it_for_a_persons_edit() {
     let mut world = World::new(USAGE).await;
     let yields = world.config.properties.get_mut("usage_score").expect("declared");

@@ -312,16 +312,10 @@ impl Undo<'_> {
             Verdict::Write
         };
         let last_set = Some(touched.sent.as_str());
+        // Emptiness is nobody's: the next run may fill what this run had filled.
+        let theirs = !touched.before_ours && !before.is_empty();
         let (new, old) = (before, Cow::Owned(held));
-        Some(Change {
-            property: name,
-            new,
-            old,
-            last_set,
-            verdict,
-            conflict: false,
-            theirs: !touched.before_ours,
-        })
+        Some(Change { property: name, new, old, last_set, verdict, conflict: false, theirs })
     }
 
     /// Whether the read may be older than the run's own write.
