@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::config::WriteBackConfig;
 use super::error::{LoadError, While};
-use super::{ledger, links, mirror, written};
+use super::plan::{PlanCursors, rows};
+use super::{ledger, mirror, written};
 use crate::lake::Lake;
 
 /// Brings `system.written` and the mirrors up to the ledger, and takes over the
@@ -36,11 +37,11 @@ pub async fn catch_up(
             mirror::catch_up(lake, pipeline, &object, writes, now).await?;
         }
     }
-    for (write_back, config) in write_backs {
-        let parts = links::parts(write_back, config);
-        for name in std::iter::once((*write_back).to_owned()).chain(parts) {
-            written::take_intents(lake, pipeline, &name, writes.as_ref()).await?;
-        }
+    // Of those too that have left the settings since.
+    let plans = lake.table(&rows::spec().name).await.during("opening the plans")?;
+    let begun = plans.map(|plans| PlanCursors::begun(&plans, pipeline)).unwrap_or_default();
+    for name in begun {
+        written::take_intents(lake, pipeline, &name, writes.as_ref()).await?;
     }
     Ok(())
 }

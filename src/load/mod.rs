@@ -63,8 +63,8 @@ pub use outcome::{Counts, Outcome};
 pub use plan::{
     Finish, FinishRequest, PlanFile, PlanFileError, PlanRequest, PlanSummary, PlannedChange,
     PlannedDefinition, PlannedRow, RenewRequest, Renewed, Store, UndoPart, UndoRequest,
-    check_condition, check_plan_file, check_unapplied, finished, plan, plan_finish, plan_lines,
-    plan_undo, planned_rows, read_plan_file, renew, undo_parts, write_plan_file,
+    check_condition, check_plan_file, check_unapplied, debtors, finished, plan, plan_finish,
+    plan_lines, plan_undo, planned_rows, read_plan_file, renew, undo_parts, write_plan_file,
 };
 pub use properties::{
     PlannedOptions, PlannedProperty, PropertyPlan, make_properties, plan_properties,

@@ -10,7 +10,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use datafusion::prelude::{col, lit};
@@ -42,6 +43,8 @@ pub(crate) struct Owed {
     pub(crate) since: i64,
     /// When HubSpot last refused it, µs since 1970.
     pub(crate) refused_at: Option<i64>,
+    /// It goes back to whoever had set it, and is not hublake's then.
+    pub(crate) theirs: bool,
 }
 
 fn spec() -> TableSpec {
@@ -61,14 +64,26 @@ fn spec() -> TableSpec {
             text("status"),
             time("since"),
             time("refused_at"),
+            Field::new("theirs", DataType::Boolean, true),
         ])),
         key: ["object", "record_id", "property"].map(String::from).to_vec(),
         partition_by: Vec::new(),
     }
 }
 
-/// Takes over what a plan owes: its values that are emptied first and whose
-/// rows did not end with the value in its place. Repeating it changes nothing.
+/// Whether an apply came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Apply {
+    /// What has no outcome was never sent.
+    Ended,
+    /// What has no outcome may have been sent.
+    CutOff,
+}
+
+/// Takes over what a plan owes: its values that were emptied first, as far as is
+/// known, and whose rows did not end with the value in its place. What hublake
+/// never emptied is owed nothing, or a person's emptying would be undone.
+/// Repeating it changes nothing.
 pub(crate) async fn keep(
     lake: &Lake,
     plans: &Table,
@@ -76,6 +91,7 @@ pub(crate) async fn keep(
     pipeline: &str,
     write_back: &str,
     planned_at: i64,
+    apply: Apply,
 ) -> Result<(), LoadError> {
     let filter = rows::of_plan(pipeline, write_back, planned_at)
         .and(col("action").eq(lit("update")))
@@ -91,16 +107,23 @@ pub(crate) async fn keep(
                 Some(ended) => ended,
                 none => none.insert(outcomes(writes, pipeline, write_back, planned_at).await?),
             };
-            let found = ended.get(&trace_hash(&planned.trace_id)).map(String::as_str);
-            if found == Some(Outcome::Updated.name()) {
+            let found = ended.get(&trace_hash(&planned.trace_id));
+            let outcome = found.and_then(|found| found.outcome.as_deref());
+            let is = |known: Outcome| outcome == Some(known.name());
+            if is(Outcome::Updated) {
                 continue;
             }
             let Some(record_id) = planned.record_id else { continue };
             // Refused, or taken and ignored.
-            let refused = [Outcome::Rejected, Outcome::Kept]
-                .iter()
-                .any(|outcome| found == Some(outcome.name()));
-            let cleared = planned.changes.into_iter().filter(|(_, change)| change.clears_first());
+            let refused = is(Outcome::Rejected) || is(Outcome::Kept);
+            let may_be_emptied = is(Outcome::Unknown)
+                || found.is_some_and(|found| found.cleared)
+                || (found.is_none() && apply == Apply::CutOff);
+            let cleared = planned.changes.into_iter().filter(|(_, change)| {
+                // One that is empty in the plan was emptied before.
+                let was_empty = change.old.as_deref().is_none_or(str::is_empty);
+                change.clears_first() && (may_be_emptied || was_empty)
+            });
             owed.extend(cleared.map(|(property, change)| Owed {
                 object: rows::text(&batch, "object", row).unwrap_or_default().to_owned(),
                 record_id,
@@ -108,21 +131,31 @@ pub(crate) async fn keep(
                 value: change.new,
                 since: planned_at,
                 refused_at: refused.then_some(planned_at),
+                theirs: change.theirs,
             }));
         }
     }
     store(lake, pipeline, write_back, &owed, OPEN).await
 }
 
-/// The outcomes of a plan's rows, by the hashes of their trace ids. Only called
-/// for a plan that moves stages back.
+/// What the ledger says of a row.
+#[derive(Default)]
+struct Told {
+    /// Its value was emptied so that it could be written.
+    cleared: bool,
+    /// How it ended.
+    outcome: Option<String>,
+}
+
+/// What the ledger says of a plan's rows, by the hashes of their trace ids. Only
+/// called for a plan that moves stages back.
 async fn outcomes(
     writes: Option<&Table>,
     pipeline: &str,
     write_back: &str,
     planned_at: i64,
-) -> Result<HashMap<u64, String>, LoadError> {
-    let mut found = HashMap::new();
+) -> Result<HashMap<u64, Told>, LoadError> {
+    let mut found: HashMap<u64, Told> = HashMap::new();
     let Some(writes) = writes else { return Ok(found) };
     let filter = col("pipeline")
         .eq(lit(pipeline))
@@ -134,10 +167,11 @@ async fn outcomes(
         let batch = batch.during(DOING)?;
         let texts = |at: usize| batch.column(at).as_string::<i32>();
         for (trace, outcome) in texts(0).iter().zip(texts(1)) {
-            if let (Some(trace), Some(outcome)) = (trace, outcome)
-                && outcome != ledger::CLEARED
-            {
-                found.insert(trace_hash(trace), outcome.to_owned());
+            let (Some(trace), Some(outcome)) = (trace, outcome) else { continue };
+            let told = found.entry(trace_hash(trace)).or_default();
+            match outcome == ledger::CLEARED {
+                true => told.cleared = true,
+                false => told.outcome = Some(outcome.to_owned()),
             }
         }
     }
@@ -151,14 +185,16 @@ pub(crate) async fn open(
     write_back: &str,
     now: i64,
 ) -> Result<Vec<Owed>, LoadError> {
-    let Some(table) = lake.table(&spec().name).await.during(DOING)? else {
+    if lake.table(&spec().name).await.during(DOING)?.is_none() {
         return Ok(Vec::new());
-    };
+    }
+    // One of an earlier version gets the columns that it lacks.
+    let table = lake.open_or_create(&spec()).await.during(DOING)?;
     let filter = col("pipeline")
         .eq(lit(pipeline))
         .and(col("write_back").eq(lit(write_back)))
         .and(col("status").eq(lit(OPEN)));
-    let columns = ["object", "record_id", "property", "value", "since", "refused_at"];
+    let columns = ["object", "record_id", "property", "value", "since", "refused_at", "theirs"];
     let mut batches = table.scan(Some(&columns), Some(filter)).await.during(DOING)?;
     let mut owed = Vec::new();
     while let Some(batch) = batches.next().await {
@@ -176,10 +212,32 @@ pub(crate) async fn open(
             value: text(3, row),
             since: time(4, row).unwrap_or_default(),
             refused_at: time(5, row),
+            theirs: batch.column(6).is_valid(row) && batch.column(6).as_boolean().value(row),
         }));
     }
     owed.retain(|owed| owed.refused_at.is_none_or(|at| now - at >= REST_MICROS));
     Ok(owed)
+}
+
+/// The write-backs of a pipeline that owe something, with the object types that
+/// they owe it to.
+pub(crate) async fn debtors(
+    lake: &Lake,
+    pipeline: &str,
+) -> Result<BTreeSet<(String, String)>, LoadError> {
+    let Some(table) = lake.table(&spec().name).await.during(DOING)? else {
+        return Ok(BTreeSet::new());
+    };
+    let filter = col("pipeline").eq(lit(pipeline)).and(col("status").eq(lit(OPEN)));
+    let mut batches =
+        table.scan(Some(&["write_back", "object"]), Some(filter)).await.during(DOING)?;
+    let mut debtors = BTreeSet::new();
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        let texts = |at: usize| batch.column(at).as_string::<i32>().iter().flatten();
+        debtors.extend(texts(0).zip(texts(1)).map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+    Ok(debtors)
 }
 
 /// Notes that values are no longer owed.
@@ -230,6 +288,7 @@ async fn store(
         same(status),
         time(|owed| Some(owed.since)),
         time(|owed| owed.refused_at),
+        Arc::new(owed.iter().map(|owed| Some(owed.theirs)).collect::<BooleanArray>()),
     ];
     let rows = vec![RecordBatch::try_new(spec().schema, columns).during(DOING)?];
     let mut table = lake.open_or_create(&spec()).await.during(DOING)?;

@@ -177,7 +177,11 @@ pub(crate) async fn take_intents(
     let cursors = PlanCursors::new(pipeline, write_back);
     let Some(planned_at) = cursors.open(&plans) else { return Ok(()) };
     let settled = outcomes(writes, pipeline, write_back, planned_at).await?;
-    restoring::keep(lake, &plans, writes, pipeline, write_back, planned_at).await?;
+    let apply = match cursors.has_ended(&plans, planned_at) {
+        true => restoring::Apply::Ended,
+        false => restoring::Apply::CutOff,
+    };
+    restoring::keep(lake, &plans, writes, pipeline, write_back, planned_at, apply).await?;
     let mut table = lake.open_or_create(&spec()).await.during(DOING)?;
     let filter = rows::of_plan(pipeline, write_back, planned_at)
         .and(col("action").in_list(SENT.map(lit).to_vec(), false));

@@ -5,7 +5,7 @@ use super::outcome::Outcome;
 use super::results::{Mode, RunResults};
 use super::run::{Finished, finish, new_run_id};
 use super::session::Session;
-use super::writing::{self, Apply, Next, WriteOptions, now, unsent};
+use super::writing::{self, Apply, Next, Owed, WriteOptions, now, unsent};
 use crate::extract::chain;
 use crate::load::{self, Guard, GuardsConfig, PlanSummary, UndoPart, UndoRequest};
 use crate::objects::ObjectType;
@@ -127,8 +127,8 @@ impl Undoing<'_> {
         }
         if options.apply == Apply::Yes && !is_part(part) {
             let (pipeline, name) = (&part.pipeline, &part.write_back);
-            let next = session.finish_owed(pipeline, name, &definitions, results).await?;
-            if next == Next::Stop {
+            let owed = session.finish_owed(pipeline, name, &definitions, results).await?;
+            if owed == Owed::Paid(Next::Stop) {
                 return Err(PipelineError::Interrupted);
             }
         }

@@ -184,6 +184,11 @@ pub(super) async fn write_back(
         gates.push(gate(session, engine, stage, name, object).await?);
     }
     catch_up(session, pipeline).await?;
+    if options.apply == Apply::Yes
+        && session.finish_abandoned(pipeline, results).await? == Next::Stop
+    {
+        return Ok(summaries);
+    }
     let mut hanging = Vec::new();
     for ((name, config, object), closed) in ordered.into_iter().zip(gates) {
         if session.stop.is_cancelled() {
@@ -273,6 +278,15 @@ pub(super) async fn apply_plans(
     }
 }
 
+/// What was found to be owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owed {
+    /// Nothing, or nothing that can be paid yet.
+    Nothing,
+    /// Something, and it was sent.
+    Paid(Next),
+}
+
 /// What lies behind a failure whose own words would only repeat where it was.
 fn causes(error: &PipelineError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), chain)
@@ -324,9 +338,17 @@ async fn apply_plan(
             true => session.client.properties(&object, false).await?,
             false => Vec::new(),
         };
-        let owed = session.finish_owed(&pipeline.name, name, &definitions, results).await?;
-        if owed == Next::Stop {
-            return Ok(Next::Stop);
+        match session.finish_owed(&pipeline.name, name, &definitions, results).await? {
+            Owed::Nothing => {}
+            Owed::Paid(Next::Stop) => return Ok(Next::Stop),
+            Owed::Paid(_) => {
+                let sentence = format!(
+                    "Write-back `{name}`: an undo that had been cut off was finished first, so this plan is out of \
+                     date; make a new one"
+                );
+                results.problem(Outcome::GuardRefused, sentence);
+                return Ok(Next::WithoutParts);
+            }
         }
         session.apply(&pipeline.name, &config, plan, &definitions, options, results).await
     };
@@ -482,15 +504,13 @@ impl WriteBack<'_> {
         results: &mut RunResults,
     ) -> Result<(PlanSummary, Next), PipelineError> {
         let definitions = stage.definitions_of(&self.object);
-        let owed = match options.apply {
-            // What hangs on records is not taken back by an undo.
-            Apply::Yes if self.part.is_none() => {
-                self.session.finish_owed(self.pipeline, self.name, definitions, results).await?
+        // What hangs on records owes nothing.
+        if options.apply == Apply::Yes && self.part.is_none() {
+            let (session, name) = (self.session, self.name);
+            let owed = session.finish_owed(self.pipeline, name, definitions, results).await?;
+            if owed == Owed::Paid(Next::Stop) {
+                return Err(PipelineError::Interrupted);
             }
-            _ => Next::GoOn,
-        };
-        if owed == Next::Stop {
-            return Err(PipelineError::Interrupted);
         }
         let summary = self.plan(stage, options, results).await?;
         let name = self.label().to_owned();
@@ -559,8 +579,9 @@ impl Session<'_> {
         write_back: &str,
         definitions: &[PropertyDefinition],
         results: &mut RunResults,
-    ) -> Result<Next, PipelineError> {
-        let run_id = results.run_id.clone();
+    ) -> Result<Owed, PipelineError> {
+        // Not the run's own: to take the run back must not take this back.
+        let run_id = format!("{}-finish", results.run_id);
         let request = FinishRequest {
             run_id: &run_id,
             pipeline,
@@ -570,18 +591,48 @@ impl Session<'_> {
             stop: self.stop.clone(),
         };
         let Some(owed) = load::plan_finish(&self.lake, &self.client, request).await? else {
-            return Ok(Next::GoOn);
+            return Ok(Owed::Nothing);
         };
         let options =
             WriteOptions { store: Store::IfSending, apply: Apply::Yes, accepted: BTreeSet::new() };
-        let next =
-            self.apply(pipeline, &owed.config, &owed.plan, definitions, &options, results).await?;
+        let request = self.request(pipeline, &owed.config, &owed.plan, definitions, &options);
+        let own = results.write_back.get(write_back).copied();
+        let next = self.carry_out(ApplyRequest { run_id: &run_id, ..request }, results).await?;
         load::finished(&self.lake, pipeline, &owed).await?;
-        // The write-back's own figures follow under its own name.
-        if let Some(counts) = results.write_back.remove(write_back) {
+        // The write-back's own figures stand under its own name.
+        let counts = match own {
+            Some(own) => results.write_back.insert(write_back.to_owned(), own),
+            None => results.write_back.remove(write_back),
+        };
+        if let Some(counts) = counts {
             results.write_back.insert(format!("{write_back} (undo finished)"), counts);
         }
-        Ok(next)
+        Ok(Owed::Paid(next))
+    }
+
+    /// Pays what write-backs owe that the settings know no more: nobody else would.
+    ///
+    /// # Errors
+    /// HubSpot or the lake fails.
+    async fn finish_abandoned(
+        &self,
+        pipeline: &PipelineConfig,
+        results: &mut RunResults,
+    ) -> Result<Next, PipelineError> {
+        for (write_back, object) in load::debtors(&self.lake, &pipeline.name).await? {
+            let is_known = pipeline.write_back.contains_key(load::write_back_of(&write_back));
+            let Ok(object) = ObjectType::parse(&object) else { continue };
+            if is_known {
+                continue;
+            }
+            let definitions = self.client.properties(&object, false).await?;
+            let (name, definitions) = (&pipeline.name, &definitions);
+            let owed = self.finish_owed(name, &write_back, definitions, results).await?;
+            if owed == Owed::Paid(Next::Stop) {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::GoOn)
     }
 
     /// Carries one plan out and notes what it came to.
@@ -595,8 +646,21 @@ impl Session<'_> {
         results: &mut RunResults,
     ) -> Result<Next, PipelineError> {
         let run_id = results.run_id.clone();
-        let request = ApplyRequest {
-            run_id: &run_id,
+        let request = self.request(pipeline, config, plan, definitions, options);
+        self.carry_out(ApplyRequest { run_id: &run_id, ..request }, results).await
+    }
+
+    /// How a plan is to be carried out; the run's id is still to be set.
+    fn request<'r>(
+        &self,
+        pipeline: &'r str,
+        config: &'r WriteBackConfig,
+        plan: &'r PlanSummary,
+        definitions: &'r [PropertyDefinition],
+        options: &'r WriteOptions,
+    ) -> ApplyRequest<'r> {
+        ApplyRequest {
+            run_id: "",
             pipeline,
             config,
             plan,
@@ -605,7 +669,15 @@ impl Session<'_> {
             dry_run: options.apply == Apply::Dry,
             stop: self.stop.clone(),
             may_send: Some(self.may_send()),
-        };
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        request: ApplyRequest<'_>,
+        results: &mut RunResults,
+    ) -> Result<Next, PipelineError> {
+        let (config, plan) = (request.config, request.plan);
         let report = load::apply(&self.lake, &self.client, request).await?;
         results.write_back.insert(plan.write_back.clone(), report.counts);
         let name = &plan.write_back;

@@ -28,6 +28,17 @@ async fn apply(
     plan: &PlanSummary,
     accepted: &BTreeSet<load::Guard>,
 ) -> Result<ApplyReport, LoadError> {
+    apply_until(world, run_id, config, plan, accepted, CancellationToken::new()).await
+}
+
+async fn apply_until(
+    world: &World,
+    run_id: &str,
+    config: &WriteBackConfig,
+    plan: &PlanSummary,
+    accepted: &BTreeSet<load::Guard>,
+    stop: CancellationToken,
+) -> Result<ApplyReport, LoadError> {
     let definitions = definitions(world).await;
     let request = ApplyRequest {
         run_id,
@@ -37,7 +48,7 @@ async fn apply(
         definitions: &definitions,
         accepted,
         dry_run: false,
-        stop: CancellationToken::new(),
+        stop,
         may_send: None,
     };
     load::apply(&world.lake, &world.client, request).await
@@ -336,6 +347,36 @@ async fn wherever_an_undo_is_cut_off_the_next_run_brings_stages_to_their_end() {
     }
 }
 
+/// What somebody else had set stays theirs, whichever run puts it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_the_next_run_gives_back_is_not_hublakes() {
+    let (mut world, leads) = scored().await;
+    world.run("r1", &[staged(leads[0], "customer")]).await;
+    cut_off(&world, "r1", 0, FaultAction::ApplyThenHold).await;
+    assert!(finish(&world, "r2").await.is_some());
+    assert_eq!(world.value(leads[0], "lifecyclestage").as_deref(), Some("lead"));
+    world.config.on_absent = load::OnAbsent::Clear;
+    world.config.guards.min_rows = Some(1);
+    world.run("r3", &[row(leads[1], 1.0)]).await;
+    assert_eq!(world.value(leads[0], "lifecyclestage").as_deref(), Some("lead"));
+}
+
+/// Nothing is owed to a record that an undo never came to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_a_person_empties_stays_empty() {
+    let (world, leads) = scored().await;
+    world.run("r1", &[staged(leads[0], "customer"), staged(leads[1], "customer")]).await;
+    let plan = plan_undo(&world, "u1", "r1", false).await;
+    let config = part(&world, "r1").await.config(GuardsConfig::default(), None);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let report = apply_until(&world, "u1", &config, &plan, &BTreeSet::new(), stop).await;
+    assert_eq!(report.expect("an orderly end").counts.deferred, 2);
+    world.edit(leads[0], "lifecyclestage", "");
+    assert_eq!(finish(&world, "r2").await, None);
+    assert_eq!(world.value(leads[0], "lifecyclestage").unwrap_or_default(), "");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_written_by_a_run_that_was_cut_off_goes_back_too() {
     let (world, leads) = scored().await;
@@ -512,4 +553,65 @@ async fn killed_at_any_commit_an_undo_is_finished_by_the_next() {
         assert_eq!(again.code, 0, "after a kill {when:?} commit {nth}, {key}: {}", again.stderr);
         assert_eq!(written(&world), expected, "after a kill {when:?} commit {nth}, {key}");
     }
+}
+
+/// A run that moved some stages, whose undo was killed between the two requests.
+async fn half_undone() -> (world::World, Vec<u64>, String) {
+    let world = world::World::new().await;
+    let some: Vec<u64> = world.contacts().iter().take(3).map(|contact| contact.id).collect();
+    some.iter().for_each(|id| world.edit(*id, "lifecyclestage", "subscriber"));
+    let run_id = world.run().await["run_id"].as_str().expect("a run id").to_owned();
+    world.control.add_fault(Fault {
+        method: Some("POST".into()),
+        path: UPDATES.into(),
+        action: FaultAction::Hold,
+        skip: 1,
+        times: Some(1),
+    });
+    let mut child = world.start(&["undo", &run_id]);
+    world.control.wait_for_held().await;
+    child.kill().expect("the process is there to be ended");
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.expect("no panic").expect("an ended process");
+    world.control.clear_faults();
+    (world, some, run_id)
+}
+
+fn stages(world: &world::World, of: &[u64]) -> Vec<String> {
+    let all = written(world);
+    of.iter().map(|id| all[id][2].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_finished_of_an_undo_is_not_taken_back_with_the_run() {
+    let (world, some, _) = half_undone().await;
+    assert!(stages(&world, &some).contains(&String::new()), "emptied, and not written yet");
+    // A plan made before the debt is paid does not fit what is there afterwards.
+    let planned = world.hublake(&["plan"]).await;
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    let applied = world.hublake(&["apply"]).await;
+    assert_eq!(applied.code, 5, "{}", applied.stderr);
+    assert!(applied.stderr.contains("finished first"), "{}", applied.stderr);
+    let (paid, counts) = (stages(&world, &some), world.results()["write_back"].clone());
+    assert!(!paid.contains(&String::new()), "{paid:?}");
+    assert!(
+        counts["wanted"].is_object() && counts["wanted (undo finished)"].is_object(),
+        "{counts}"
+    );
+    let run_id = world.results()["run_id"].as_str().expect("a run id").to_owned();
+    let undone = world.hublake(&["undo", &run_id]).await;
+    assert_eq!(stages(&world, &some), paid, "{}", undone.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_is_finished_though_its_write_back_has_left_the_settings() {
+    let (world, some, _) = half_undone().await;
+    let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("a file");
+    let (before, _) = pipeline.split_once("write_back:").expect("a section");
+    let other = "write_back:\n  other:\n    object: companies\n    match: { record_id: id }\n    \
+                 properties: { description: { from: name, policy: fill_empty } }\n";
+    world.write("pipelines/scores.yml", &format!("{before}{other}"));
+    world.write("sql/other.sql", "select id, name from hubspot.companies where false\n");
+    world.run().await;
+    assert!(!stages(&world, &some).contains(&String::new()), "{:?}", stages(&world, &some));
 }

@@ -212,12 +212,13 @@ impl Applying<'_> {
                 let (pipeline, stamp) = (self.request.pipeline, plan.planned_at);
                 let writes = self.lake.table(&ledger::spec().name).await.during(DOING)?;
                 let name = &plan.write_back;
-                restoring::keep(self.lake, &plans, writes.as_ref(), pipeline, name, stamp).await?;
+                let (writes, ended) = (writes.as_ref(), restoring::Apply::Ended);
+                restoring::keep(self.lake, &plans, writes, pipeline, name, stamp, ended).await?;
             }
-            if sent.counts.unknown == 0 {
-                let applied = cursors.applied(self.request.plan.planned_at);
-                plans.commit_cursors(&[applied]).await.during(DOING)?;
-            }
+            let planned_at = self.request.plan.planned_at;
+            let mut noted = vec![cursors.ended(planned_at)];
+            noted.extend((sent.counts.unknown == 0).then(|| cursors.applied(planned_at)));
+            plans.commit_cursors(&noted).await.during(DOING)?;
         }
         let write_back = (self.request.plan.write_back.as_str(), self.request.config);
         catch_up(self.lake, self.request.pipeline, &[write_back], now()).await

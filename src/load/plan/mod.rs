@@ -67,7 +67,8 @@ pub use rows::{PlannedChange, PlannedRow};
 pub(crate) use summary::Samples;
 pub use summary::{PlanSummary, PlannedDefinition, planned_rows};
 pub use undo::{
-    Finish, FinishRequest, UndoPart, UndoRequest, finished, plan_finish, plan_undo, undo_parts,
+    Finish, FinishRequest, UndoPart, UndoRequest, debtors, finished, plan_finish, plan_undo,
+    undo_parts,
 };
 
 const DOING: &str = "planning a write-back";

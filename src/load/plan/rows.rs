@@ -1,6 +1,6 @@
 //! The rows of `system.plans`: written by a plan, read by apply and by people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -65,18 +65,35 @@ pub(crate) fn schema() -> SchemaRef {
 /// `system.plans`: commits that add no file.
 pub(crate) struct PlanCursors {
     applying: String,
+    ended: String,
     applied: String,
 }
 
 impl PlanCursors {
     pub(crate) fn new(pipeline: &str, write_back: &str) -> Self {
         let cursor = |state: &str| format!("hublake.{state}.{pipeline}.{write_back}");
-        Self { applying: cursor("applying"), applied: cursor("applied") }
+        Self { applying: cursor("applying"), ended: cursor("ended"), applied: cursor("applied") }
+    }
+
+    /// The write-backs, and parts of them, of which a plan was ever begun.
+    pub(crate) fn begun(plans: &Table, pipeline: &str) -> BTreeSet<String> {
+        let prefix = format!("hublake.applying.{pipeline}.");
+        plans.cursors_under(&prefix).map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Says that the plan of this stamp begins to be sent.
     pub(crate) fn applying(&self, planned_at: i64) -> Cursor {
         Cursor { app_id: self.applying.clone(), value: planned_at }
+    }
+
+    /// Says that nothing of the plan of this stamp is on its way any more.
+    pub(crate) fn ended(&self, planned_at: i64) -> Cursor {
+        Cursor { app_id: self.ended.clone(), value: planned_at }
+    }
+
+    /// Whether the apply of the plan of this stamp came to its end.
+    pub(crate) fn has_ended(&self, plans: &Table, planned_at: i64) -> bool {
+        plans.cursor(&self.ended) == Some(planned_at)
     }
 
     /// Says that every row of the plan of this stamp has its outcome.

@@ -381,6 +381,15 @@ pub struct FinishRequest<'a> {
     pub stop: CancellationToken,
 }
 
+/// The write-backs of a pipeline that owe something, with the object types that
+/// they owe it to. One that has left the settings is among them.
+///
+/// # Errors
+/// The lake fails.
+pub async fn debtors(lake: &Lake, pipeline: &str) -> Result<BTreeSet<(String, String)>, LoadError> {
+    restoring::debtors(lake, pipeline).await
+}
+
 /// A plan of what is owed, with the settings to apply it with.
 pub struct Finish {
     /// The plan.
@@ -465,7 +474,7 @@ fn owed_row(owed: &Owed) -> Row<'_> {
         last_set: None,
         verdict: Verdict::WriteAfterClearing,
         conflict: false,
-        theirs: false,
+        theirs: owed.theirs,
     };
     Row {
         action: Action::Update,
