@@ -320,6 +320,19 @@ async fn a_list_follows_the_model_and_an_event_is_sent_once() {
     assert_eq!(events["results"].as_array().expect("events").len(), 9);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_records_may_have_one_event_key() {
+    let world = world(LISTS).await;
+    let contacts = world.some_contacts(2);
+    let mut csv = String::from("contact_id,event_key,reached_at,plan\n");
+    contacts.iter().for_each(|id| csv.push_str(&format!("{id},gold,2026-01-02T03:04:05Z,pro\n")));
+    world.write("scores.csv", &csv);
+    assert_eq!(counts(&world.run().await, "wanted.event")["created"], 2);
+    let path = "/events/v3/events?eventType=pe24680135_reached&limit=100";
+    let events = world.person(Method::GET, path, None).await;
+    assert_eq!(events["results"].as_array().expect("events").len(), 2);
+}
+
 /// The list of [`LISTS`] and who is in it.
 async fn list_members(world: &World) -> (String, BTreeSet<u64>) {
     let path = "/crm/v3/lists/object-type-id/0-1/name/Active%20in%20product";
@@ -425,6 +438,60 @@ async fn an_undo_gives_associations_back_that_nobody_touched_since() {
     for pair in wanted.iter().filter(|(contact, _)| *contact != contacts[1]) {
         assert!(now[pair].contains(LABEL), "{pair:?}");
     }
+}
+
+/// The mirror's associations follow what is taken back, and not what is only
+/// looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_takes_links_out_of_the_mirror_once_they_are_gone() {
+    let extracted = LINKS.replacen(
+        "{ properties: [email, firstname] }",
+        "{ properties: [email, firstname], associations: [companies] }",
+        1,
+    );
+    let world = world(&extracted).await;
+    let (contacts, companies) = (world.some_contacts(4), world.companies().await);
+    let company = free_companies(&world, &contacts, &companies).await[0];
+    world.write_pairs(&contacts.iter().map(|contact| (*contact, company)).collect::<Vec<_>>());
+    let first = world.run().await;
+    assert_eq!(world.hublake(&["extract", "--full"]).await.code, 0);
+    let ids = contacts.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let mirrored = format!(
+        "select count(distinct from_id) from hubspot.associations where to_id = {company} and from_id in ({ids})"
+    );
+    assert_eq!(world.value(&mirrored).await, "4");
+    let run = first["run_id"].as_str().expect("a run id");
+    assert_eq!(world.hublake(&["undo", run, "--plan"]).await.code, 0);
+    assert_eq!(world.value(&mirrored).await, "4", "a look changes nothing");
+    undone(&world, &first).await;
+    assert_eq!(world.value(&mirrored).await, "0");
+    let again = counts(&world.run().await, "wanted.companies");
+    assert_eq!(again["created"], 4, "{again:?}");
+}
+
+/// A stored plan whose pairs got other labels meanwhile: the counts close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_of_links_is_planned_again_where_they_moved() {
+    let world = world(LINKS).await;
+    let (contacts, companies) = (world.some_contacts(4), world.companies().await);
+    let company = free_companies(&world, &contacts, &companies).await[0];
+    let associate = async |contact: u64| {
+        let path =
+            format!("/crm/v4/objects/contacts/{contact}/associations/default/companies/{company}");
+        world.person(Method::PUT, &path, None).await;
+    };
+    associate(contacts[0]).await;
+    world.write_pairs(&contacts.iter().map(|contact| (*contact, company)).collect::<Vec<_>>());
+    let file = world.path("plan.parquet").display().to_string();
+    assert_eq!(world.hublake(&["plan", "--out", &file]).await.code, 0);
+    associate(contacts[1]).await;
+    world.person(Method::DELETE, &format!("/crm/v3/objects/contacts/{}", contacts[2]), None).await;
+    let moved = world.hublake(&["apply", &file]).await;
+    assert_eq!(moved.code, 5, "{}", moved.stderr);
+    let applied = world.hublake(&["apply", &file, "--replan"]).await;
+    assert_eq!(applied.code, 0, "{}\n{}", applied.stdout, applied.stderr);
+    let counts = counts(&world.results(), "wanted.companies");
+    assert_eq!((counts["created"], counts["updated"]), (1, 2), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::decide::LABEL_ONLY;
 use super::deliver::{Done, Sender, Task};
+use super::held;
 use super::part::{Kind, Part};
 use super::plan::verdicts;
 use super::send::Road;
@@ -147,7 +149,8 @@ impl Applying<'_> {
         book: Option<&mut RejectBook>,
     ) -> Result<Counts, LoadError> {
         let counts = self.request.plan.counts;
-        let mut keeping = Keeping { counts, ledger, book, failed: HashSet::new() };
+        let (failed, gone, unlabelled) = Default::default();
+        let mut keeping = Keeping { counts, ledger, book, failed, gone, unlabelled };
         for unlinks in [false, true] {
             let action = if unlinks { "unlink" } else { "link" };
             let mut rows = self.stored().rows(&[action]).await?;
@@ -170,7 +173,25 @@ impl Applying<'_> {
                 keeping.take(done.during(DOING)?).await;
             }
         }
+        if ledger.is_some() {
+            self.forget(&keeping).await?;
+        }
         Ok(keeping.counts)
+    }
+
+    /// Lets the mirror know of what was taken back: models that read it would go on
+    /// with it, and the next plan would think that it is there.
+    async fn forget(&self, keeping: &Keeping<'_>) -> Result<(), LoadError> {
+        let Kind::Associate { to, .. } = &self.part.kind else { return Ok(()) };
+        if keeping.gone.is_empty() && keeping.unlabelled.is_empty() {
+            return Ok(());
+        }
+        let Some(mut mirror) = held::mirror(self.lake).await? else { return Ok(()) };
+        let from = &self.part.object;
+        held::forget(&mut mirror, (from, to), &keeping.gone, None).await?;
+        let other_way = keeping.gone.iter().map(|(record, other)| (*other, *record)).collect();
+        held::forget(&mut mirror, (to, from), &other_way, None).await?;
+        held::forget(&mut mirror, (from, to), &keeping.unlabelled, self.part.label()).await
     }
 
     /// The next batch of at most `size` rows; none at the end.
@@ -196,6 +217,9 @@ struct Keeping<'a> {
     book: Option<&'a mut RejectBook>,
     /// Records of which something could not be made: as many as failed.
     failed: HashSet<i64>,
+    /// Pairs that are not associated any more, and those that only lack the label.
+    gone: HashSet<(i64, i64)>,
+    unlabelled: HashSet<(i64, i64)>,
 }
 
 impl Keeping<'_> {
@@ -226,6 +250,13 @@ impl Keeping<'_> {
             );
             if !made {
                 self.failed.insert(row.task.record);
+            }
+            if row.outcome == Outcome::Archived {
+                let pair = (row.task.record, row.task.other);
+                match row.task.category.as_deref() == Some(LABEL_ONLY) {
+                    true => self.unlabelled.insert(pair),
+                    false => self.gone.insert(pair),
+                };
             }
             if let Some(book) = self.book.as_deref_mut() {
                 note(book, row, made);

@@ -81,13 +81,47 @@ pub struct ListConfig {
     pub policy: LinkPolicy,
 }
 
+/// What the ledger puts before a name that would pass for an id.
+const NAMED: &str = "named ";
+
+impl ListConfig {
+    /// What the ledger calls the list: its id, or else its name.
+    pub(crate) fn ledger_name(&self) -> String {
+        match (&self.id, self.name.as_deref().unwrap_or_default()) {
+            (Some(id), _) => id.clone(),
+            (None, name) if is_number(name) => format!("{NAMED}{name}"),
+            (None, name) => name.to_owned(),
+        }
+    }
+
+    /// The list that the ledger calls so.
+    pub(crate) fn of_ledger(name: &str) -> Self {
+        let (id, name) = match name.strip_prefix(NAMED).filter(|name| is_number(name)) {
+            Some(named) => (None, Some(named)),
+            None if is_number(name) => (Some(name), None),
+            None => (None, Some(name)),
+        };
+        Self {
+            id: id.map(str::to_owned),
+            name: name.map(str::to_owned),
+            create: false,
+            exact: false,
+            policy: LinkPolicy::default(),
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A custom event; every row is one occurrence of it, sent once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventConfig {
     /// The event's full name in HubSpot, `pe1234567_name`.
     pub name: String,
-    /// The model's column that tells one occurrence from another, for ever: two rows with one key are one event.
+    /// The model's column that tells the occurrences of one record apart, for ever: two rows of a record with one key are one event.
     pub key: String,
     /// The model's column that says when it happened; the time of sending when absent.
     pub occurred_at: Option<String>,
@@ -289,5 +323,22 @@ fn check_event(event: &EventConfig, say: &mut impl FnMut(String, String)) {
     if event.properties.len() > MOST_EVENT_PROPERTIES {
         let why = format!("HubSpot takes {MOST_EVENT_PROPERTIES} properties of an event at most");
         say("event.properties".into(), why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_tells_a_list_s_id_from_a_name_that_looks_like_one() {
+        let id = ListConfig { id: Some("2024".to_owned()), ..ListConfig::of_ledger("x") };
+        let named =
+            |name: &str| ListConfig { name: Some(name.to_owned()), ..ListConfig::of_ledger("x") };
+        assert_eq!(id.ledger_name(), "2024");
+        for list in [named("2024"), named("Active in 2024"), ListConfig { name: None, ..id }] {
+            let again = ListConfig::of_ledger(&list.ledger_name());
+            assert_eq!((again.id, again.name), (list.id, list.name));
+        }
     }
 }

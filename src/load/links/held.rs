@@ -210,11 +210,8 @@ impl Group {
     }
 }
 
-/// What is held, as HubSpot answered it, of the pairs that are meant.
-pub(crate) fn rows_of(
-    held: &HashMap<i64, BTreeMap<i64, BTreeSet<Type>>>,
-    is_meant: impl Fn((i64, i64)) -> bool,
-) -> Vec<Association> {
+/// What is held, as HubSpot answered it.
+pub(crate) fn rows_of(held: &HashMap<i64, BTreeMap<i64, BTreeSet<Type>>>) -> Vec<Association> {
     let pairs = held
         .iter()
         .flat_map(|(from, others)| others.iter().map(move |(to, types)| ((*from, *to), types)));
@@ -230,7 +227,7 @@ pub(crate) fn rows_of(
         };
         types.iter().map(row).collect::<Vec<_>>()
     };
-    pairs.filter(|(pair, _)| is_meant(*pair)).flat_map(row).collect()
+    pairs.flat_map(row).collect()
 }
 
 /// Brings what was read of some records into the mirror: their associations of
@@ -279,6 +276,45 @@ pub(crate) async fn refresh(
     let ignore = vec!["_synced_at".to_owned()];
     let changes = Changes { rows, deletes, newer_by: None, ignore };
     mirror.upsert(changes, &[]).await.during(DOING)?;
+    Ok(())
+}
+
+/// Takes pairs out of the mirror that HubSpot does not have any more; with a label
+/// given, only that of theirs.
+pub(crate) async fn forget(
+    mirror: &mut Table,
+    (from, to): (&ObjectType, &ObjectType),
+    pairs: &HashSet<(i64, i64)>,
+    label: Option<&str>,
+) -> Result<(), LoadError> {
+    let records = pairs.iter().map(|(record, _)| *record);
+    let (Some(first), Some(last)) = (records.clone().min(), records.max()) else {
+        return Ok(());
+    };
+    let filter = col("from_type")
+        .eq(lit(from.name()))
+        .and(col("to_type").eq(lit(to.name())))
+        .and(col("from_id").between(lit(first), lit(last)));
+    let columns = [&KEY[..], &["label"]].concat();
+    let mut gone = Vec::new();
+    let mut rows = mirror.scan(Some(&columns), Some(filter)).await.during(DOING)?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch.during(DOING)?;
+        let is_gone = |row: &u32| {
+            let row = *row as usize;
+            let is_meant = label.is_none() || text(&batch, KEY.len(), row).as_deref() == label;
+            is_meant && pairs.contains(&(ids(&batch, 2).value(row), ids(&batch, 3).value(row)))
+        };
+        let rows: UInt32Array = (0..batch.num_rows() as u32).filter(is_gone).collect();
+        let keys = batch.project(&[0, 1, 2, 3, 4, 5]).during(DOING)?;
+        gone.push(take_record_batch(&keys, &rows).during(DOING)?);
+    }
+    let Some(first) = gone.first() else { return Ok(()) };
+    let deletes = arrow::compute::concat_batches(&first.schema(), &gone).during(DOING)?;
+    if deletes.num_rows() > 0 {
+        let changes = Changes { deletes: Some(deletes), ..Changes::default() };
+        mirror.upsert(changes, &[]).await.during(DOING)?;
+    }
     Ok(())
 }
 

@@ -74,10 +74,7 @@ impl Part {
     pub(crate) fn ledger_object(&self) -> String {
         match &self.kind {
             Kind::Associate { to, .. } => format!("{}.{to}", self.object),
-            Kind::List(list) => {
-                let name = list.id.as_deref().or(list.name.as_deref()).unwrap_or_default();
-                format!("{}.list.{name}", self.object)
-            }
+            Kind::List(list) => format!("{}.list.{}", self.object, list.ledger_name()),
             Kind::Event(event) => format!("{}.event.{}", self.object, event.name),
         }
     }

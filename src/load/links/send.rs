@@ -328,17 +328,18 @@ fn event(name: &str, task: &Task) -> CustomEvent {
         event_name: name.to_owned(),
         object_id: task.record.to_string(),
         occurred_at: text(&body["occurredAt"]),
-        uuid: event_id(name, &task.property),
+        uuid: event_id(name, task.record, &task.property),
         properties: properties
             .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
             .collect(),
     }
 }
 
-/// The id of an occurrence: the same for the same event and key, in every run
-/// and on every machine.
-fn event_id(name: &str, key: &str) -> String {
-    let digest = Sha256::digest(format!("hublake\n{name}\n{key}").as_bytes());
+/// The id of an occurrence: the same for the same event, record and key, in every
+/// run and on every machine. Of two records with one key, HubSpot would take the
+/// second for the first again.
+fn event_id(name: &str, record: i64, key: &str) -> String {
+    let digest = Sha256::digest(format!("hublake\n{name}\n{record}\n{key}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
@@ -395,9 +396,10 @@ mod tests {
 
     #[test]
     fn an_event_has_one_id_for_ever() {
-        let id = event_id("pe1_signed_in", "k");
-        assert_eq!(id, event_id("pe1_signed_in", "k"));
-        assert_ne!(id, event_id("pe1_signed_in", "l"));
+        let id = event_id("pe1_signed_in", 1, "k");
+        assert_eq!(id, event_id("pe1_signed_in", 1, "k"));
+        assert_ne!(id, event_id("pe1_signed_in", 1, "l"));
+        assert_ne!(id, event_id("pe1_signed_in", 2, "k"));
         assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").get_version_num(), 8);
     }
 }

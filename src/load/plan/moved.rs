@@ -90,7 +90,7 @@ pub async fn renew(lake: &Lake, request: RenewRequest<'_>) -> Result<Renewed, Lo
     let plans = lake.table(&rows::spec().name).await.during(DOING)?;
     let (stored, current) = (request.stored, request.current);
     let disk = Arc::new(DiskManagerBuilder::default().build().during(DOING)?);
-    let is_part = write_back_of(&stored.write_back) != stored.write_back;
+    let about = About::of(stored);
     let mut counts = stored.counts;
     let mut spool = Spool::new(rows::schema(), disk.clone());
     let mut samples = Samples::default();
@@ -111,7 +111,7 @@ pub async fn renew(lake: &Lake, request: RenewRequest<'_>) -> Result<Renewed, Lo
         let after =
             part(plans, &request, current, Buckets::new(rows::schema(), count, disk)).await?;
         for (before, after) in before.into_iter().zip(after) {
-            let met = Met::read(before, after, is_part)?;
+            let met = Met::read(before, after, about)?;
             for movement in &met.moved {
                 let (row, now) = (&met.before[movement.row], movement.now.map(|at| &met.after[at]));
                 counts.turn(outcome(row), now.map_or(Outcome::Unchanged, outcome));
@@ -158,7 +158,7 @@ async fn part(
     plan: &PlanSummary,
     mut buckets: Buckets,
 ) -> Result<Vec<Bucket>, LoadError> {
-    let is_part = write_back_of(&plan.write_back) != plan.write_back;
+    let about = About::of(plan);
     let filter = rows::of_plan(request.pipeline, &plan.write_back, plan.planned_at)
         .and(col("run_id").eq(lit(plan.run_id.as_str())));
     let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
@@ -167,7 +167,7 @@ async fn part(
         let batch = RecordBatch::try_new(rows::schema(), batch.columns().to_vec()).during(DOING)?;
         let hash = |row: &PlannedRow| {
             let mut hasher = DefaultHasher::new();
-            identity(row, is_part).hash(&mut hasher);
+            bucket(row, about).hash(&mut hasher);
             hasher.finish()
         };
         let hashes: Vec<u64> = rows::decode(&batch)?.iter().map(hash).collect();
@@ -176,15 +176,50 @@ async fn part(
     buckets.finish()
 }
 
+/// What the rows of a plan are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// Records, of which a write-back's own rows find one each by a key.
+    Keys,
+    /// Records that are told of a refusal.
+    Records,
+    /// Things that hang on records.
+    Links,
+}
+
+impl About {
+    fn of(plan: &PlanSummary) -> Self {
+        match (write_back_of(&plan.write_back) == plan.write_back, plan.object.contains('.')) {
+            (true, _) => Self::Keys,
+            (false, true) => Self::Links,
+            (false, false) => Self::Records,
+        }
+    }
+}
+
 /// What a row is about, in any plan of its write-back: the model's key, or the
 /// record that no row means any more. Of what hangs on a record, the one thing.
-fn identity(row: &PlannedRow, is_part: bool) -> String {
+fn identity(row: &PlannedRow, about: About) -> String {
     let record = row.record_id.map(|id| id.to_string()).unwrap_or_default();
-    let thing = row.changes.keys().next().filter(|_| is_part);
-    match (thing, &row.match_key) {
-        (Some(thing), _) => format!("{record}/{thing}"),
-        (None, Some(key)) => format!("key {key}"),
-        (None, None) => record,
+    match (about, row.changes.keys().next(), &row.match_key) {
+        (About::Links, Some(thing), _) => format!("{record}/{thing}"),
+        (About::Links, None, Some(key)) => refused(row, key),
+        (About::Keys, _, Some(key)) => format!("key {key}"),
+        _ => record,
+    }
+}
+
+/// What a row of a link is about that is refused, and names no thing therefore.
+fn refused(row: &PlannedRow, key: &str) -> String {
+    format!("{} of {key}", row.record_id.unwrap_or_default())
+}
+
+/// Rows that are to meet lie in one bucket: those of a record, where a row of it
+/// may have lost its name.
+fn bucket(row: &PlannedRow, about: About) -> String {
+    match (about, row.record_id) {
+        (About::Links, Some(id)) => id.to_string(),
+        _ => identity(row, about),
     }
 }
 
@@ -204,18 +239,24 @@ struct Met {
 }
 
 impl Met {
-    fn read(before: Bucket, after: Bucket, is_part: bool) -> Result<Self, LoadError> {
+    fn read(before: Bucket, after: Bucket, about: About) -> Result<Self, LoadError> {
         let batches = [before.read()?, after.read()?];
         let (before, after) = (rows::decode(&batches[0])?, rows::decode(&batches[1])?);
         let mut now: HashMap<String, usize> = HashMap::new();
         for (at, row) in after.iter().enumerate() {
             // Of two rows with one key, both are refused: either tells so.
-            now.entry(identity(row, is_part)).or_insert(at);
+            now.entry(identity(row, about)).or_insert(at);
         }
         let is_sent = |row: &PlannedRow| SENT.contains(&row.action.as_str());
         let moved = (before.iter().enumerate())
             .filter(|(_, row)| is_sent(row))
-            .map(|(at, row)| Movement { row: at, now: now.get(&identity(row, is_part)).copied() })
+            .map(|(at, row)| {
+                let found = now.get(&identity(row, about)).or_else(|| {
+                    let key = row.match_key.as_deref().filter(|_| about == About::Links)?;
+                    now.get(&refused(row, key))
+                });
+                Movement { row: at, now: found.copied() }
+            })
             .filter(|movement| {
                 !movement.now.is_some_and(|at| is_same(&before[movement.row], &after[at]))
             })
@@ -256,7 +297,14 @@ fn decides(change: &PlannedChange) -> bool {
 
 fn outcome(row: &PlannedRow) -> Outcome {
     match row.action.as_str() {
-        "create" | "link" => Outcome::Created,
+        "create" => Outcome::Created,
+        // Over something that is there already it is counted as a change of it.
+        "link" => match row.changes.values().any(|change| {
+            change.is_write() && change.old.as_deref().is_some_and(|old| !old.is_empty())
+        }) {
+            true => Outcome::Updated,
+            false => Outcome::Created,
+        },
         "update" => Outcome::Updated,
         "archive" | "unlink" => Outcome::Archived,
         "kept" => Outcome::Kept,
@@ -279,7 +327,8 @@ fn sentence(row: &PlannedRow, now: Option<&PlannedRow>) -> String {
     };
     let Some(now) = now else {
         return format!(
-            "{which}: nothing is left to do, as HubSpot holds it by now or the model no longer wants it"
+            "{which}: nothing is left to do, as HubSpot holds it by now, the model no longer wants it, or its record \
+             is gone"
         );
     };
     if row.record_id.is_some() && now.record_id != row.record_id {
@@ -354,11 +403,24 @@ mod tests {
     }
 
     #[test]
+    fn a_link_over_something_counts_as_a_change() {
+        let link = |old: &str| PlannedRow { action: "link".to_owned(), ..row(old, "Owner") };
+        assert_eq!(outcome(&link("")), Outcome::Created);
+        assert_eq!(outcome(&link("Billing")), Outcome::Updated);
+    }
+
+    #[test]
     fn what_hangs_on_a_record_is_told_apart_by_the_thing() {
         let (mut a, b) = (row("", ""), row("", ""));
         let change = a.changes.remove("score").expect("a change");
         a.changes.insert("9001:Primary".to_owned(), change);
-        assert_ne!(identity(&a, true), identity(&b, true));
-        assert_eq!(identity(&a, false), identity(&b, false));
+        assert_ne!(identity(&a, About::Links), identity(&b, About::Links));
+        assert_eq!(bucket(&a, About::Links), bucket(&b, About::Links));
+        assert_eq!(identity(&a, About::Keys), identity(&b, About::Keys));
+        assert_eq!(identity(&a, About::Records), identity(&b, About::Records));
+        // One that is refused now has no thing, and is about the same.
+        let mut lost = row("", "");
+        lost.changes.clear();
+        assert_eq!(identity(&lost, About::Links), refused(&a, "someone@example.com"));
     }
 }

@@ -43,16 +43,12 @@ pub(super) fn link_config(
     list: Option<&ListConfig>,
 ) -> WriteBackConfig {
     if let Some(name) = target.strip_prefix("list.") {
-        let is_it = |list: &&ListConfig| {
-            list.id.as_deref().or(list.name.as_deref()).is_some_and(|known| known == name)
-        };
-        let is_id = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        let is_it = |list: &&ListConfig| list.ledger_name() == name;
         let named = ListConfig {
-            id: is_id.then(|| name.to_owned()),
-            name: (!is_id).then(|| name.to_owned()),
             create: false,
             exact: false,
             policy: LinkPolicy::Overwrite,
+            ..ListConfig::of_ledger(name)
         };
         let list = list.filter(is_it).cloned().unwrap_or(named);
         plain.list = Some(ListConfig { create: false, ..list });
@@ -109,7 +105,7 @@ pub(super) async fn plan_links(
                 }
             }
             sheet.take(rows, counts)?;
-            world.note(held, &decided, request.now).await?;
+            world.note(&held, request.now).await?;
         }
     }
     let guards = verdicts(
@@ -184,24 +180,13 @@ impl<'a> World<'a> {
         Ok(held)
     }
 
-    /// Lets the mirror forget what is to be taken back: what it does not show is
-    /// read before it is decided again, and what it does show may not be.
-    async fn note(
-        &mut self,
-        held: Held,
-        decided: &[Decided<'_>],
-        now: i64,
-    ) -> Result<(), LoadError> {
+    /// Lets the mirror know what was read.
+    async fn note(&mut self, held: &Held, now: i64) -> Result<(), LoadError> {
         let (Some(mirror), Kind::Associate { to, .. }) = (&mut self.mirror, &self.part.kind) else {
             return Ok(());
         };
-        let goes: HashSet<(i64, i64)> = (decided.iter())
-            .filter(|one| one.action == Action::Unlink)
-            .map(|one| (one.record, one.other))
-            .collect();
-        let covered: Vec<i64> = goes.iter().map(|(record, _)| *record).collect();
-        let kept = held::rows_of(&held, |pair| covered.contains(&pair.0) && !goes.contains(&pair));
-        held::refresh(mirror, (&self.part.object, to), &covered, &kept, now).await
+        let covered: Vec<i64> = held.keys().copied().collect();
+        held::refresh(mirror, (&self.part.object, to), &covered, &held::rows_of(held), now).await
     }
 }
 
@@ -209,7 +194,6 @@ impl<'a> World<'a> {
 struct Decided<'a> {
     action: Action,
     record: i64,
-    other: i64,
     match_key: String,
     property: &'a str,
     old: String,
@@ -289,7 +273,6 @@ fn link<'a>(
     let decided = Decided {
         action: if was_made { Action::Unlink } else { Action::Link },
         record: image.record_id,
-        other,
         match_key: match is_list {
             true => image.record_id.to_string(),
             false => format!("{}/{other}", image.record_id),
