@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use hublake::emulator::{Emulator, EmulatorConfig};
+use hublake::emulator::{Emulator, EmulatorConfig, Fault, FaultAction};
 use serde_json::Value;
 
 use crate::world::{Ran, World};
@@ -213,4 +213,38 @@ async fn a_bare_apply_takes_no_undo_for_the_newest_plan() {
     assert_eq!(carried.code, 0, "{}\n{}", carried.stdout, carried.stderr);
     assert!(world.write_calls() > 0);
     assert_eq!(held(&world, world.contacts()[3].id, "product_score"), "");
+}
+
+/// A file's plan belongs to the run that made it; what another run sent of it before
+/// it was killed is that run's to take back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_that_was_killed_is_taken_back_by_its_own_id() {
+    let world = World::new().await;
+    let before = world.account();
+    let file = planned(&world).await;
+    world.control.add_fault(Fault {
+        method: Some("POST".into()),
+        path: "*/contacts/batch/update".into(),
+        action: FaultAction::ApplyThenHold,
+        skip: 1,
+        times: Some(1),
+    });
+    let mut child = world.start(&["apply", &file]);
+    world.control.wait_for_held().await;
+    // The others' outcomes reach the ledger in a commit of their own.
+    let asked = ["query", "select run_id from system.writes limit 1", "-o", "csv"];
+    while world.hublake(&asked).await.stdout.lines().count() < 2 {}
+    child.kill().expect("the process is there to be ended");
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.expect("no panic").expect("an ended process");
+    world.control.clear_faults();
+    let run_id = world.value("select min(run_id) from system.writes").await;
+    let undone = world.hublake(&["undo", &run_id]).await;
+    assert_eq!(undone.code, 0, "{}\n{}", undone.stdout, undone.stderr);
+    for (id, values) in &before {
+        let held = |name: &str| held(&world, *id, name).as_str().unwrap_or_default().to_owned();
+        for name in ["product_score", "jobtitle", "lifecyclestage"] {
+            assert_eq!(held(name), values[name].as_str().unwrap_or_default(), "{name} of {id}");
+        }
+    }
 }

@@ -43,11 +43,12 @@ pub struct UndoPart {
     pub created: u64,
 }
 
-/// The run that is taken back: its id, and the beginnings of the trace ids of
-/// its plans, which another run may have applied.
+/// The run that is taken back: its id, the beginnings of the trace ids of its
+/// plans, which another run may have applied, and the runs whose plans it applied.
 pub(super) struct Undone {
     run_id: String,
     traces: Vec<String>,
+    planned_by: BTreeSet<String>,
 }
 
 impl Undone {
@@ -64,13 +65,56 @@ impl Undone {
             }
         }
         let traces = stamps.into_iter().map(|stamp| format!("{stamp:x}-%")).collect();
-        Ok(Self { run_id: run_id.to_owned(), traces })
+        let mut planned_by = planners(lake, run_id).await?;
+        planned_by.insert(run_id.to_owned());
+        Ok(Self { run_id: run_id.to_owned(), traces, planned_by })
+    }
+
+    /// Rows of the plans that it carried out.
+    fn planned(&self) -> Expr {
+        let runs = self.planned_by.iter().map(|run| lit(run.as_str())).collect();
+        col("run_id").in_list(runs, false)
     }
 
     fn entries(&self) -> Expr {
         let planned = self.traces.iter().map(|trace| col("trace_id").like(lit(trace.as_str())));
         planned.fold(col("run_id").eq(lit(self.run_id.as_str())), Expr::or)
     }
+}
+
+/// The runs whose plans a run carried out, as far as its ledger tells.
+async fn planners(lake: &Lake, run_id: &str) -> Result<BTreeSet<String>, LoadError> {
+    let mut runs = BTreeSet::new();
+    let writes = lake.table(&ledger::spec().name).await.during(DOING)?;
+    let plans = lake.table(&rows::spec().name).await.during(DOING)?;
+    let (Some(writes), Some(plans)) = (writes, plans) else { return Ok(runs) };
+    let mut stamps = BTreeSet::new();
+    let filter = col("run_id").eq(lit(run_id));
+    let mut batches = writes.scan(Some(&["trace_id"]), Some(filter)).await.during(DOING)?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        let traces = batch.column(0).as_string::<i32>().iter().flatten();
+        let stamp = |trace: &str| i64::from_str_radix(trace.split_once('-')?.0, 16).ok();
+        stamps.extend(traces.filter_map(stamp));
+    }
+    if stamps.is_empty() {
+        return Ok(runs);
+    }
+    let columns = ["run_id", "planned_at"];
+    let mut batches = plans.scan(Some(&columns), None).await.during(DOING)?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch.during(DOING)?;
+        let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        for (run, at) in batch.column(0).as_string::<i32>().iter().zip(times) {
+            if let (Some(run), Some(at)) = (run, at)
+                && stamps.contains(&at)
+                && !runs.contains(run)
+            {
+                runs.insert(run.to_owned());
+            }
+        }
+    }
+    Ok(runs)
 }
 
 /// What a run sent, by write-back, in no particular order; empty where it sent
@@ -91,7 +135,7 @@ pub async fn undo_parts(lake: &Lake, run_id: &str) -> Result<Vec<UndoPart>, Load
     }
     // A run that was cut off may have sent what the ledger does not know of.
     if let Some(plans) = lake.table(&rows::spec().name).await.during(DOING)? {
-        let filter = col("run_id").eq(lit(run_id)).and(sent());
+        let filter = undone.planned().and(sent());
         let columns = ["pipeline", "write_back", "object", "action", "changes"];
         let mut batches = plans.scan(Some(&columns), Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {
@@ -216,7 +260,7 @@ pub(super) async fn part(
         }
     }
     if let Some(plans) = lake.table(&rows::spec().name).await.during(DOING)? {
-        let filter = own.and(col("run_id").eq(lit(undone.run_id.as_str()))).and(sent());
+        let filter = own.and(undone.planned()).and(sent());
         let mut batches = plans.scan(None, Some(filter)).await.during(DOING)?;
         while let Some(batch) = batches.next().await {
             put(&mut buckets, &mut records, of_plan(&batch.during(DOING)?, &known)?)?;
@@ -438,7 +482,7 @@ impl Later {
             let key = (ids.value(row), names.value(row).to_owned());
             if states.value(row) == written::WRITTEN {
                 later.written.insert(key, times.value(row));
-            } else if states.value(row) == INTENDED && runs.value(row) == undone.run_id {
+            } else if states.value(row) == INTENDED && undone.planned_by.contains(runs.value(row)) {
                 later.meant.insert(key);
             }
         }
