@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::output;
 use crate::hubspot::BudgetUse;
 use crate::load::{PlanSummary, PlannedRow};
-use crate::pipeline::{Outcome, RunResults};
+use crate::pipeline::{Mode, Outcome, RunResults};
 
 /// Rows of a plan shown old → new.
 const SAMPLES: usize = 5;
@@ -53,10 +53,13 @@ fn tell_problems(results: &RunResults) {
         eprintln!("! {problem}");
     }
     match results.status {
+        Outcome::Interrupted if results.mode == Mode::Undo => {
+            eprintln!("Stopped; what was taken back stays so, and the same `undo` again goes on");
+        }
         Outcome::Interrupted => {
             eprintln!("Stopped; what was read and written is kept, and the next run goes on")
         }
-        Outcome::GuardRefused => {
+        Outcome::GuardRefused if results.stopped_by_guard => {
             eprintln!(
                 "Look at the plan with `hublake plan`, then pass a guard with `--accept-guard NAME`"
             );

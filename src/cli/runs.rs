@@ -50,7 +50,7 @@ async fn diff(
     Ok(())
 }
 
-fn unknown(run_id: &str) -> Failure {
+pub(super) fn unknown(run_id: &str) -> Failure {
     Failure::new(Outcome::Settings, format!("No run `{run_id}` is recorded"))
         .advise("`hublake runs list` shows the runs there are")
 }
@@ -62,20 +62,24 @@ fn batch(runs: &[PastRun]) -> RecordBatch {
     let count = |get: fn(&PastRun) -> u64| {
         Arc::new(runs.iter().map(get).map(Some).collect::<UInt64Array>()) as ArrayRef
     };
+    // What was only planned was written by nobody.
+    let written = |get: fn(&PastRun) -> u64| {
+        let count = |run: &PastRun| Some(get(run)).filter(|_| run.has_written());
+        Arc::new(runs.iter().map(count).collect::<UInt64Array>()) as ArrayRef
+    };
     let columns = [
         ("run_id", text(|run| &run.run_id)),
         ("pipeline", text(|run| &run.pipeline)),
         ("mode", text(|run| &run.mode)),
         ("status", text(|run| &run.status)),
         ("started_at", text(|run| &run.started_at)),
-        ("created", count(|run| run.created)),
-        ("updated", count(|run| run.updated)),
-        ("archived", count(|run| run.archived)),
+        ("created", written(|run| run.created)),
+        ("updated", written(|run| run.updated)),
+        ("archived", written(|run| run.archived)),
         ("rejected", count(|run| run.rejected)),
         ("calls", count(|run| run.calls)),
         ("accepted_guards", text(|run| &run.accepted_guards)),
     ];
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
-    RecordBatch::try_from_iter_with_nullable(columns)
-        .expect("every column has a value for every run")
+    RecordBatch::try_from_iter_with_nullable(columns).expect("the columns are of one length")
 }

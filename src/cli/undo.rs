@@ -1,6 +1,6 @@
 use super::args::{Common, UndoArgs};
 use super::failure::Failure;
-use super::{guards, output, project, report, stop};
+use super::{guards, output, project, report, runs, stop};
 use crate::load::{PlanSummary, Store};
 use crate::pipeline::{self, Apply, Outcome, Session, UndoOptions, WriteOptions};
 
@@ -16,16 +16,22 @@ pub(super) async fn run(args: &UndoArgs, common: &Common) -> Result<Outcome, Fai
     let accepted = guards::parse(&args.accept_guard)?;
     let write = WriteOptions { store: Store::Always, apply, accepted };
     let options = UndoOptions { archive_created: args.archive_created, write };
+    let nothing = || {
+        let sentence = format!("Run `{}` has written nothing to HubSpot", args.run);
+        let known = Failure::new(Outcome::Settings, sentence);
+        known.advise("`hublake runs list` shows the runs and what they wrote")
+    };
+    // The lake knows before HubSpot is asked for anything.
+    let lake = project::open_lake(&project).await?;
+    if !pipeline::has_sent(&lake, &args.run).await? {
+        let runs = pipeline::past_runs(&lake).await?;
+        let is_known = runs.iter().any(|run| run.run_id == args.run);
+        return Err(if is_known { nothing() } else { runs::unknown(&args.run) });
+    }
     let session = Session::open(&project, stop::on_interrupt()).await?;
     let finished = pipeline::undo(&session, &args.run, &options).await?;
     session.close().await?;
-    let Some(finished) = finished else {
-        let known = Failure::new(
-            Outcome::Settings,
-            format!("Run `{}` has written nothing to HubSpot that is on record", args.run),
-        );
-        return Err(known.advise("`hublake runs list` shows the runs and what they wrote"));
-    };
+    let Some(finished) = finished else { return Err(nothing()) };
     if apply == Apply::Never {
         for plan in &finished.plans {
             output::text(&report::show_plan(plan, common)?)?;

@@ -121,6 +121,14 @@ pub struct PastRun {
     pub accepted_guards: String,
 }
 
+impl PastRun {
+    /// Whether its counts are of rows that were written: those of a plan, and of a
+    /// walk along the whole road that writes nothing, are of rows that would be.
+    pub fn has_written(&self) -> bool {
+        !matches!(self.mode.as_str(), "plan" | "dry_run")
+    }
+}
+
 /// Every recorded run, newest first.
 ///
 /// # Errors

@@ -55,6 +55,6 @@ pub use session::{Session, check_account, connect, lock};
 pub use settings::{PipelineConfig, Project, SettingsError};
 pub use sources::{Copied, OpenedSources, bad_files, copy_sources, open_sources, open_sources_of};
 pub use standing::table_status;
-pub use undoing::{UndoOptions, undo};
+pub use undoing::{UndoOptions, has_sent, undo};
 pub use wanted::{ObjectJob, Schemas, Wanted, check_names, wanted};
 pub use writing::{Apply, WriteOptions};

@@ -52,6 +52,9 @@ pub struct RunResults {
     pub waited_seconds: f64,
     /// What went wrong or was left undone, one sentence each.
     pub problems: Vec<String>,
+    /// Whether a guard has said no, and somebody may say yes.
+    #[serde(skip)]
+    pub stopped_by_guard: bool,
     #[serde(skip)]
     before: CallCounts,
 }
@@ -155,7 +158,14 @@ impl RunResults {
             calls: CallResult::default(),
             waited_seconds: 0.0,
             problems: Vec::new(),
+            stopped_by_guard: false,
         }
+    }
+
+    /// Notes that a guard has stopped something.
+    pub(super) fn stopped_by_guard(&mut self, sentence: String) {
+        self.stopped_by_guard = true;
+        self.problem(Outcome::GuardRefused, sentence);
     }
 
     /// Notes a failure and the sentence that tells of it.

@@ -7,6 +7,7 @@ use super::run::{Finished, finish, new_run_id};
 use super::session::Session;
 use super::writing::{self, Apply, Next, Owed, WriteOptions, now, unsent};
 use crate::extract::chain;
+use crate::lake::Lake;
 use crate::load::{self, Guard, GuardsConfig, PlanSummary, UndoPart, UndoRequest};
 use crate::objects::ObjectType;
 
@@ -17,6 +18,14 @@ pub struct UndoOptions {
     pub archive_created: bool,
     /// What becomes of the plans.
     pub write: WriteOptions,
+}
+
+/// Whether a run has sent anything to HubSpot, or may have.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn has_sent(lake: &Lake, run_id: &str) -> Result<bool, PipelineError> {
+    Ok(!load::undo_parts(lake, run_id).await?.is_empty())
 }
 
 /// Takes a run back, as far as nobody has changed what it left. What fails is
@@ -151,7 +160,7 @@ impl Undoing<'_> {
         let refused: Vec<_> = plan.refusals().map(|verdict| verdict.sentence.clone()).collect();
         for sentence in &refused {
             let sentence = format!("Undo of `{}` was stopped: {sentence}", part.write_back);
-            results.problem(Outcome::GuardRefused, sentence);
+            results.stopped_by_guard(sentence);
         }
         if !refused.is_empty() || options.apply == Apply::Never {
             return Ok((plan, Next::GoOn));

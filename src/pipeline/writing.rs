@@ -355,6 +355,8 @@ async fn apply_plan(
     match applied.await {
         Ok(next) => next,
         Err(error) => {
+            results.stopped_by_guard |=
+                matches!(error, PipelineError::Load(LoadError::Guard { .. }));
             let sentence = format!("Write-back `{name}` failed: {}", causes(&error));
             results.problem(error.outcome(), sentence);
             if is_spent(&error) { Next::Stop } else { Next::WithoutParts }
@@ -522,7 +524,7 @@ impl WriteBack<'_> {
         let refused: Vec<_> = summary.refusals().map(|verdict| verdict.sentence.clone()).collect();
         for sentence in &refused {
             let sentence = format!("Write-back `{}` was stopped: {sentence}", self.label());
-            results.problem(Outcome::GuardRefused, sentence);
+            results.stopped_by_guard(sentence);
         }
         if options.apply == Apply::Never {
             return Ok((summary, Next::GoOn));

@@ -487,8 +487,15 @@ async fn the_program_shows_an_undo_and_carries_it_out() {
         "{}",
         listed.stdout
     );
+    world.control.clear_log();
     let unknown = world.hublake(&["undo", "no-such-run"]).await;
     assert_eq!(unknown.code, 78, "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("No run `no-such-run` is recorded"), "{}", unknown.stderr);
+    assert_eq!(world.control.log(0).calls.len(), 0, "the lake knows");
+    assert_eq!(world.hublake(&["plan"]).await.code, 0);
+    let listed = world.hublake(&["runs", "list", "--limit", "1", "--output", "csv"]).await;
+    let row = listed.stdout.lines().nth(1).expect("a run");
+    assert!(row.contains(",plan,") && row.contains("Z,,,,"), "nothing was written: {row}");
 
     let again = world.run().await;
     let run_id = again["run_id"].as_str().expect("a run id");
