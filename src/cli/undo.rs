@@ -59,6 +59,12 @@ fn tell(args: &UndoArgs, plans: &[PlanSummary], apply: Apply) {
             args.run
         );
     }
+    let values: u64 = plans.iter().map(|plan| plan.counts.conflicts).sum();
+    if values > 0 {
+        eprintln!(
+            "{values} values of records that go back otherwise are left too: somebody or a later run changed them"
+        );
+    }
     if !plans.iter().any(PlanSummary::sends) {
         eprintln!("Nothing to take back");
         return;

@@ -202,6 +202,10 @@ impl Undo<'_> {
         for image in images {
             let Some(row) = self.row(image) else { continue };
             counts.wanted += 1;
+            if row.action == Action::Update {
+                let kept = |change: &&Change<'_>| matches!(change.verdict, Verdict::Keep(_));
+                counts.conflicts += row.changes.iter().filter(kept).count() as u64;
+            }
             counts.add(match row.action {
                 Action::Update => Outcome::Updated,
                 Action::Archive => Outcome::Archived,
