@@ -118,6 +118,24 @@ impl Trouble {
         }
     }
 
+    /// Why no answer came, down to what the operating system or TLS says; the
+    /// status tells it where one came.
+    fn cause(&self) -> Option<String> {
+        let Self::Unanswered(failure) = self else { return None };
+        let (told, cause) = match failure {
+            Failure::Refused(cause) => ("no connection came about", cause),
+            Failure::TimedOut(cause) => ("no answer came in time", cause),
+            Failure::Lost(cause) => ("the connection broke", cause),
+            Failure::Unsendable(cause) => ("the request cannot be formed", cause),
+            Failure::Daily(_) => return None,
+        };
+        let mut innermost: &dyn std::error::Error = cause.as_ref();
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        Some(format!("{told}: {innermost}"))
+    }
+
     fn correlation_id(&self) -> Option<&str> {
         match self {
             Self::Answered { api, .. } => api.correlation_id.as_deref(),
@@ -217,6 +235,7 @@ fn log_repeat(call: &CallName, trouble: &Trouble, tries: u32, wait: Duration) {
         object = call.object,
         status = trouble.status(),
         correlation_id = trouble.correlation_id(),
+        cause = trouble.cause(),
         attempt = tries,
         wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         "HubSpot did not serve a call; it is tried again"
@@ -448,6 +467,21 @@ mod tests {
         for text in [log, format!("{error} {error:?}")] {
             assert!(!text.contains("jane") && !text.contains(TOKEN), "{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lies_beneath_a_lost_call_is_logged() {
+        let beneath = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let told = beneath.to_string();
+        let outer = std::io::Error::other(beneath);
+        let refused = Step::Fail(Failure::Refused(Box::new(outer)));
+        let (client, _) = scripted([refused, answer(200, PAGE, &[])]);
+        let (logged, subscriber) = captured_logs();
+        let guard = tracing::subscriber::set_default(subscriber);
+        read(&client).await.expect("the second try is answered");
+        drop(guard);
+        let log = String::from_utf8(logged.lock().expect("no panic").clone()).expect("UTF-8");
+        assert!(log.contains(&format!("no connection came about: {told}")), "{log}");
     }
 
     type Logged = std::sync::Arc<std::sync::Mutex<Vec<u8>>>;

@@ -123,6 +123,9 @@ impl Lake {
 
     /// The table of this name at its newest version, if there is one.
     pub async fn table(&self, name: &TableName) -> Result<Option<Table>, LakeError> {
+        if !name.is_one_folder() {
+            return Ok(None);
+        }
         Table::open(self, name).await
     }
 
@@ -305,6 +308,14 @@ impl TableName {
         format!("{}/{}", self.shelf.folder(), self.name)
     }
 
+    /// Whether the name is that of a folder below its shelf. Any text can be a
+    /// name in SQL, and one that is a path or a part of a URL leads elsewhere:
+    /// no table has it.
+    fn is_one_folder(&self) -> bool {
+        let leads_away = |c: char| c.is_control() || matches!(c, '/' | '\\' | '?' | '#' | '%');
+        !self.name.is_empty() && !self.name.starts_with('.') && !self.name.contains(leads_away)
+    }
+
     /// SQL schema: `hubspot`, `system`, `usage`, or empty for a model
     pub fn schema(&self) -> &'static str {
         match self.shelf {
@@ -368,6 +379,32 @@ mod tests {
         assert!(lake.url().path().ends_with("/lake/"));
         lake.check_writable().await.expect("writable");
         assert!(lake.tables().await.expect("a list").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_path_is_no_table() {
+        let project = tempfile::tempdir().expect("a folder");
+        let lake = Lake::open(&LakeConfig::default(), project.path()).await.expect("a lake");
+        let schema = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
+            "id",
+            arrow::datatypes::DataType::Int64,
+            true,
+        )]);
+        let name = TableName::hubspot("contacts");
+        let spec = TableSpec {
+            name: name.clone(),
+            schema: std::sync::Arc::new(schema),
+            key: vec!["id".to_owned()],
+            partition_by: Vec::new(),
+        };
+        lake.open_or_create(&spec).await.expect("a table");
+        assert!(lake.table(&name).await.expect("it opens").is_some());
+        let paths =
+            ["../hubspot/contacts", "/tmp/plan.parquet", "./x", "..", "", "a//b", "x?y", "..%2fx"];
+        for path in paths {
+            let found = lake.table(&TableName::model(path)).await;
+            assert!(found.expect("no failure").is_none(), "{path}");
+        }
     }
 
     #[tokio::test]

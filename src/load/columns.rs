@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use arrow::error::ArrowError;
 use chrono::{DateTime, SecondsFormat};
 
-use super::form::{Form, Refusal, Typed};
+use super::form::{Form, Refusal, Typed, no_finite_number};
 
 /// A column of wanted values in wire form: null where nothing is wanted or a
 /// value is refused, empty where the property is to be emptied.
@@ -36,10 +36,16 @@ pub(crate) fn wire_column(
     if !clear && is_wire_form(column, form) {
         return Ok(WireColumn { values: texts, refused: Vec::new() });
     }
+    let is_float = column.data_type().is_floating();
+    // A text may be "NaN" to a person; a number that is none is a mistake of the model.
+    let wire = |text| match is_float && matches!(text, "NaN" | "inf" | "-inf") {
+        true => Err(no_finite_number()),
+        false => form.wire(text),
+    };
     let mut refused = Vec::new();
     let mut values = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
     for (row, text) in texts.iter().enumerate() {
-        match text.filter(|text| !text.is_empty()).map(|text| form.wire(text)) {
+        match text.filter(|text| !text.is_empty()).map(wire) {
             None if clear => values.append_value(""),
             None => values.append_null(),
             Some(Ok(value)) => values.append_value(value),
@@ -207,6 +213,23 @@ mod tests {
             None,
         ]);
         assert_eq!(shown(lists), [Some("2;1".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_float_that_is_no_number_is_refused_by_every_property() {
+        let floats: ArrayRef =
+            Arc::new(Float64Array::from(vec![1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]));
+        for form in [Form::text(), Form::number()] {
+            let sent = wire_column(&floats, &form, false).expect("a column with text");
+            let codes: Vec<_> = sent.refused.iter().map(|(row, r)| (*row, r.code)).collect();
+            let code = "NOT_A_FINITE_NUMBER";
+            assert_eq!(codes, [(1, code), (2, code), (3, code)]);
+            assert_eq!(sent.values.iter().flatten().collect::<Vec<_>>(), ["1"]);
+        }
+        // A text that says so is a text.
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["NaN"]));
+        let sent = wire_column(&text, &Form::text(), false).expect("a column with text");
+        assert!(sent.refused.is_empty());
     }
 
     #[test]

@@ -361,7 +361,9 @@ impl WriteBackConfig {
     /// The columns of the model that the write-back reads.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let read = self.properties.iter().map(|(name, property)| property.column(name));
-        std::iter::once(self.match_by.column.as_str()).chain(read).chain(self.link_columns())
+        std::iter::once(self.match_by.column.as_str())
+            .chain(read)
+            .chain(self.link_columns().map(|(_, column)| column))
     }
 
     /// The properties that planning must see in the mirror: those that are

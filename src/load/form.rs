@@ -113,6 +113,9 @@ impl Form {
         if let Kind::Text = self.kind {
             return within_length(text);
         }
+        if matches!(self.kind, Kind::Number) && is_no_finite_float(text) {
+            return Err(no_finite_number());
+        }
         if has_outer_space(text) {
             return Err(refuse(
                 "LEADING_TRAILING_WHITESPACE",
@@ -144,6 +147,22 @@ impl Form {
             _ => self.wire(text).unwrap_or(Cow::Borrowed(text)),
         }
     }
+}
+
+/// Why a float that is no number is not sent, whatever the property holds. The
+/// code is ours: HubSpot's own for it, `INVALID_INTEGER`, says another thing.
+pub(crate) fn no_finite_number() -> Refusal {
+    refuse(
+        "NOT_A_FINITE_NUMBER",
+        "The value is NaN or infinite, which is no number a person could read: give a number or \
+         null in the model",
+    )
+}
+
+/// Whether a text is how NaN or an infinity is written, of either sign.
+fn is_no_finite_float(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|value| !value.is_finite())
+        && !text.contains(|c: char| c.is_ascii_digit())
 }
 
 fn refuse(code: &'static str, sentence: &str) -> Refusal {
@@ -339,8 +358,9 @@ mod tests {
         for (text, expected) in [
             ("1.0", "1"),
             ("1e-3", "0.001"),
-            ("NaN", "INVALID_INTEGER"),
-            ("inf", "INVALID_INTEGER"),
+            ("NaN", "NOT_A_FINITE_NUMBER"),
+            ("-inf", "NOT_A_FINITE_NUMBER"),
+            ("1e999", "INVALID_INTEGER"),
             ("1;2", "INVALID_INTEGER"),
         ] {
             assert_eq!(wire(&form, text), expected, "{text}");

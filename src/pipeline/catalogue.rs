@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::datatypes::DataType;
 
 use super::asking::ask;
+use super::checking::check_models;
 use super::discovering::type_name;
 use super::error::PipelineError;
 use super::history::{PastRun, past_runs};
+use super::known::{Definitions, known_tables};
 use super::settings::Project;
 use super::sources::open_sources;
 use crate::extract::{chain, fresh_until, is_complete};
@@ -23,6 +25,8 @@ pub struct Catalogue {
     pub tables: Vec<CatalogueTable>,
     /// Every write-back.
     pub write_backs: Vec<CatalogueWriteBack>,
+    /// Mistakes that `hublake check --offline` finds, each with its place.
+    pub problems: Vec<String>,
     /// The newest run on record.
     pub last_run: Option<PastRun>,
 }
@@ -148,7 +152,11 @@ pub async fn catalogue(project: &Project, lake: &Lake) -> Result<Catalogue, Pipe
         pipeline.write_back.iter().map(|(model, config)| write_back(&pipeline.name, model, config))
     });
     let last_run = past_runs(lake).await?.into_iter().next();
-    Ok(Catalogue { tables, write_backs: write_backs.collect(), last_run })
+    let definitions = Definitions::new();
+    let known = known_tables(project, &definitions, true).await?;
+    let checked = check_models(project, &known, &definitions).await?;
+    let problems = checked.problems.iter().map(ToString::to_string).collect();
+    Ok(Catalogue { tables, write_backs: write_backs.collect(), problems, last_run })
 }
 
 async fn table(

@@ -58,6 +58,7 @@ pub async fn check_models(
                 checked.problems.push(model_problem(project, check, error));
             }
         }
+        checked.problems.extend(check.further.iter().map(sql_problem));
         for (position, error) in &check.tests {
             checked.problems.push(test_problem(project, &check.name, *position, error));
         }
@@ -154,6 +155,11 @@ impl Fit<'_> {
                 Some(data_type) => self.misfit(config, name, column, data_type),
             };
             wrong.extend(reason.map(|reason| (setting, reason)));
+        }
+        for (setting, column) in config.link_columns() {
+            if column_type(schema, column).is_none() {
+                wrong.push((setting, unknown_column(model, column, schema)));
+            }
         }
         wrong
     }

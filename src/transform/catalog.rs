@@ -258,6 +258,29 @@ impl Catalog {
             .map_err(|error| TransformError::running("The catalog", error))
     }
 
+    /// What is wrong with the tables of a query that no run will make: those of
+    /// an unknown schema, and those that are neither stored nor of any model.
+    /// Mirrors and sources are held against the settings by whoever has them.
+    pub(super) async fn impossible_tables(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<TransformError>, TransformError> {
+        let mut wrong = Vec::new();
+        for (table, place) in &query.tables {
+            let can_be = match table.schema.as_deref() {
+                Some(schema) => SCHEMAS.contains(&schema),
+                None => {
+                    self.tables.models.owner(table).is_some()
+                        || self.stored(&TableName::model(&table.name)).await?.is_some()
+                }
+            };
+            if !can_be {
+                wrong.push(self.unknown_table(query, table, *place).await);
+            }
+        }
+        Ok(wrong)
+    }
+
     /// What to say of a table that is not there: the ones that are.
     async fn unknown_table(
         &self,

@@ -44,6 +44,8 @@ pub struct ModelCheck {
     pub name: String,
     /// What was found.
     pub outcome: CheckOutcome,
+    /// Further mistakes that stand beside one that keeps it from being built.
+    pub further: Vec<TransformError>,
     /// Tests that cannot run: the place in the settings and what is wrong.
     pub tests: Vec<(usize, TransformError)>,
 }
@@ -104,8 +106,14 @@ pub async fn check(
     let catalog = Catalog::new(&session, tables);
     let mut check = Check { models, known, session, catalog, checks: Vec::new() };
     for model in models.in_order() {
-        let outcome = check.outcome(model).await;
-        check.checks.push(ModelCheck { name: model.name().to_owned(), outcome, tests: Vec::new() });
+        // Whatever else of a model has to wait, a table that no run will make is told at once.
+        let mut further = check.catalog.impossible_tables(&model.query).await?.into_iter();
+        let outcome = match further.next() {
+            Some(error) => CheckOutcome::Wrong(error),
+            None => check.outcome(model).await,
+        };
+        let (name, further) = (model.name().to_owned(), further.collect());
+        check.checks.push(ModelCheck { name, outcome, further, tests: Vec::new() });
     }
     // A test may read models that come after its own.
     for model in models.in_order() {

@@ -67,7 +67,7 @@ fn named_call(error: &str) -> Option<String> {
 /// What is wrong in our own words, for the mistakes we have words for.
 fn describe(error: &DataFusionError) -> (Option<String>, Option<SqlPlace>) {
     let DataFusionError::SchemaError(schema_error, _) = error.find_root() else {
-        return (None, None);
+        return (misfitting_call(&error.to_string()), None);
     };
     match schema_error.as_ref() {
         SchemaError::FieldNotFound { field, valid_fields } => {
@@ -84,6 +84,27 @@ fn describe(error: &DataFusionError) -> (Option<String>, Option<SqlPlace>) {
             (Some(format!("Two columns are called `{name}`: rename one with `as`")), None)
         }
     }
+}
+
+/// How the engine ends what it takes for its own fault.
+const ENGINE_FAULT: &str = "This issue was likely caused by a bug in DataFusion";
+
+/// A call with values of a type that the function does not take. While a query
+/// is planned the engine calls that its own fault, and it is the query's.
+fn misfitting_call(error: &str) -> Option<String> {
+    let (told, _) = error.split_once(ENGINE_FAULT)?;
+    let given = || {
+        let (_, after) = told.split_once("DataType: ")?;
+        after.split([')', ',', '\n']).next().map(str::trim)
+    };
+    let (Some(function), Some(given)) = (named_call(told), given()) else {
+        let told = told.split("Internal error: ").collect::<String>();
+        return Some(told.trim().trim_end_matches('.').to_owned());
+    };
+    Some(format!(
+        "`{function}` takes no value of type `{given}`: cast it, for example \
+         `try_cast(… as double)`"
+    ))
 }
 
 fn unknown_column(field: &Column, valid: &[Column]) -> String {

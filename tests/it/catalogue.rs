@@ -68,3 +68,17 @@ async fn a_project_that_never_ran_has_a_page_too() {
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("taken` could not be written"), "{}", ran.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_model_is_told_on_the_page_and_beside_it() {
+    let world = World::new().await;
+    world.write("sql/more.sql", "select titel <> 'x' as odd\nfrom usage.scores\n");
+    let ran = world.hublake(&["docs"]).await;
+    assert_eq!(ran.code, 0, "the page is written: {}", ran.stderr);
+    let page = fs::read_to_string(ran.stdout.trim()).expect("it says where the page is");
+    for text in [&ran.stderr, &page] {
+        for words in ["sql/more.sql:1:8", "`titel`", "did you mean `title`?"] {
+            assert!(text.contains(words), "{words}: {}", ran.stderr);
+        }
+    }
+}

@@ -216,3 +216,65 @@ async fn an_absent_source_is_known_as_it_was_last() {
     world.write("sql/wanted.sql", &model("scores.title", "scores.titel"));
     assert_found(&check(&world).await, &["as they were last", "`scores.titel`", "`title`"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_cannot_be_is_told_although_the_model_has_to_wait() {
+    let world = World::new().await;
+    std::fs::remove_file(world.path("scores.csv")).expect("the source was there");
+    let sql = "select s.email\nfrom usage.scores as s\ninner join wantd on true\n  \
+               inner join hubspt.contacts as c on true\n";
+    world.write("sql/more.sql", sql);
+    let ran = check(&world).await;
+    assert_found(&ran, &["sql/more.sql:3:12: ", "`wantd`", "`wanted`"]);
+    assert_found(&ran, &["sql/more.sql:4:14: ", "`hubspt.contacts`", "`hubspot.contacts`"]);
+    // A model whose tables can all be waits, and is no mistake.
+    world.write("sql/more.sql", "select email from usage.scores\n");
+    let ran = check(&world).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("Model `more` was not checked"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_a_link_or_an_event_wants_is_named_with_the_key_s_line() {
+    let world = World::new().await;
+    let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("settings");
+    let links = "    associate: { companies: { by: stge } }\n    event: { name: pe1_used, key: titel, \
+                 occurred_at: scor, properties: { plan: stag } }\n";
+    world.write("pipelines/scores.yml", &format!("{pipeline}{links}"));
+    let ran = check(&world).await;
+    let at = |path: &str| format!("write_back.wanted.{path}`");
+    for (path, column, meant) in [
+        ("associate.companies.by", "stge", "stage"),
+        ("event.key", "titel", "title"),
+        ("event.occurred_at", "scor", "score"),
+        ("event.properties.plan", "stag", "stage"),
+    ] {
+        let words = [
+            "pipelines/scores.yml:18:",
+            &at(path),
+            &format!("no column `{column}`: did you mean `{meant}`"),
+        ];
+        assert_found(&ran, &words);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sum_of_texts_is_the_query_s_mistake_and_not_the_engine_s() {
+    let world = World::new().await;
+    world.write("sql/wanted.sql", &model("scores.score", "sum(scores.title) over () as score"));
+    let ran = check(&world).await;
+    assert_found(&ran, &["sql/wanted.sql:2:", "`sum` takes no value of type `Utf8`", "try_cast"]);
+    assert!(!ran.stderr.contains("DataFusion"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("Internal error"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_where_its_place_belongs_is_told_what_to_write() {
+    let world = World::new().await;
+    let settings = std::fs::read_to_string(world.path("hublake.yml")).expect("settings");
+    assert!(settings.contains("{ file: token }"), "{settings}");
+    world.write("hublake.yml", &settings.replace("{ file: token }", "pat-abc"));
+    let ran = check(&world).await;
+    assert_found(&ran, &["hublake.yml:", "hubspot.token", "`{ env: NAME }`", "`{ file: PATH }`"]);
+    assert!(!ran.stderr.contains("pat-abc"), "{}", ran.stderr);
+}

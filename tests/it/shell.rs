@@ -54,3 +54,18 @@ async fn tables_are_listed_and_the_past_can_be_asked() {
     let ran = shell(&world, &["shell", "--as-of", "2020-01-01"], script).await;
     assert_ne!(ran.code, 0, "there was no lake then: {}", ran.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_is_an_unknown_table() {
+    let world = World::new().await;
+    assert_eq!(world.hublake(&["extract"]).await.code, 0);
+    let found = world.hublake(&["query", "select id from hubspot.contacts"]).await;
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    for path in
+        ["'/tmp/plan.parquet'", "\"../hubspot/contacts\"", "hubspot.\"../hubspot/contacts\""]
+    {
+        let ran = world.hublake(&["query", &format!("select * from {path}")]).await;
+        assert_eq!(ran.code, 78, "{path}: {}{}", ran.stdout, ran.stderr);
+        assert!(!ran.stderr.contains("report this"), "{path}: {}", ran.stderr);
+    }
+}

@@ -24,6 +24,9 @@ pub(super) async fn run(args: &DocsArgs, common: &Common) -> Result<Outcome, Fai
         let text = format!("`{}` could not be written: {error}", folder.display());
         Failure::new(Outcome::Failed, text).advise("name another folder with `--out`")
     })?;
+    for problem in &catalogue.problems {
+        eprintln!("! {problem}");
+    }
     println!("{}", file.display());
     Ok(Outcome::Succeeded)
 }

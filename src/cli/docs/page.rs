@@ -114,6 +114,13 @@ fn overview(html: &mut String, catalogue: &Catalogue) {
         if failing > 0 { format!(" ({failing} failing)") } else { String::new() },
         catalogue.write_backs.len()
     );
+    if !catalogue.problems.is_empty() {
+        html.push_str("<p class=\"bad\">Mistakes that stop a run:</p><ul>");
+        for problem in &catalogue.problems {
+            let _ = write!(html, "<li class=\"bad\">{}</li>", escaped(problem));
+        }
+        html.push_str("</ul>");
+    }
     match &catalogue.last_run {
         Some(run) => {
             let _ = write!(

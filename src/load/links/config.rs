@@ -174,16 +174,23 @@ impl LabelConfig {
 }
 
 impl EventConfig {
-    fn columns(&self) -> impl Iterator<Item = &str> {
-        let values = self.properties.values().map(String::as_str);
-        [Some(self.key.as_str()), self.occurred_at.as_deref()].into_iter().flatten().chain(values)
+    /// The columns it reads, each with its path in the settings.
+    fn columns(&self) -> impl Iterator<Item = (String, &str)> {
+        let key = ("event.key".to_owned(), self.key.as_str());
+        let at = self.occurred_at.as_deref().map(|at| ("event.occurred_at".to_owned(), at));
+        let values = self.properties.iter();
+        let values =
+            values.map(|(name, column)| (format!("event.properties.{name}"), column.as_str()));
+        std::iter::once(key).chain(at).chain(values)
     }
 }
 
 impl WriteBackConfig {
-    /// The columns of the model that associations and events read.
-    pub(crate) fn link_columns(&self) -> impl Iterator<Item = &str> {
-        let by = self.associate.values().map(|associate| associate.by.as_str());
+    /// The columns of the model that associations and events read, each with its
+    /// path in the settings.
+    pub(crate) fn link_columns(&self) -> impl Iterator<Item = (String, &str)> {
+        let by = self.associate.iter();
+        let by = by.map(|(name, one)| (format!("associate.{name}.by"), one.by.as_str()));
         by.chain(self.event.iter().flat_map(EventConfig::columns))
     }
 

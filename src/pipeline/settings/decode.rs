@@ -77,6 +77,9 @@ fn wanted(expected: &dyn de::Expected) -> String {
         "a boolean" => "`true` or `false`".into(),
         "a sequence" => "a list".into(),
         "a map" => "a map of keys".into(),
+        "struct SecretRefFields" => {
+            "a reference to where the secret is kept, `{ env: NAME }` or `{ file: PATH }`".into()
+        }
         _ if text.starts_with("struct ") => "a map of keys".into(),
         _ => text,
     }
