@@ -4,7 +4,10 @@ use super::args::{Common, ExplainArgs, Format};
 use super::failure::Failure;
 use super::{output, project};
 use crate::objects::ObjectType;
-use crate::pipeline::{self, Journey, Outcome, Part, RecordRef};
+use crate::pipeline::{self, Journey, Outcome, Part, RecordRef, Step};
+
+/// Characters of a value that a table shows; the other forms have it whole.
+const LONGEST_VALUE: usize = 120;
 
 /// The parts as a person reads them, each with its heading.
 const PARTS: [(Part, &str); 8] = [
@@ -55,6 +58,19 @@ fn reference(args: &ExplainArgs) -> Result<RecordRef, Failure> {
     }
 }
 
+/// A step as a person reads it: a value of many lines' length would drown the rest.
+fn shortened(step: &Step) -> Step {
+    let value = step.value.as_ref().map(|value| {
+        let length = value.chars().count();
+        if length <= LONGEST_VALUE {
+            return value.clone();
+        }
+        let start: String = value.chars().take(LONGEST_VALUE).collect();
+        format!("{start}… ({length} characters)")
+    });
+    Step { value, ..step.clone() }
+}
+
 fn print(object: &ObjectType, journey: &Journey) -> Result<(), Failure> {
     output::text(&format!("{} {}\n", object.singular(), journey.id))?;
     for note in &journey.notes {
@@ -66,7 +82,8 @@ fn print(object: &ObjectType, journey: &Journey) -> Result<(), Failure> {
             continue;
         }
         output::text(&format!("\n{heading}\n"))?;
-        let batch = pipeline::journey_batch(steps.into_iter());
+        let steps: Vec<Step> = steps.into_iter().map(shortened).collect();
+        let batch = pipeline::journey_batch(steps.iter());
         // Columns that say something; the part is the heading.
         let says = |column: &usize| batch.column(*column).null_count() < batch.num_rows();
         let columns: Vec<usize> = (1..batch.num_columns()).filter(says).collect();

@@ -1,8 +1,11 @@
 //! Small questions to the lake, answered in texts.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type};
+use arrow::error::ArrowError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
@@ -20,7 +23,8 @@ pub(super) async fn ask(engine: &Engine, sql: &str) -> Result<Vec<Row>, Pipeline
     texts(engine.query(sql, None).await?).await
 }
 
-/// Rows, each value as SQL would cast it to text.
+/// Rows, each value as SQL would cast it to text, but whole numbers without a
+/// fraction: HubSpot's numbers are floats here, ids among them.
 ///
 /// # Errors
 /// They cannot be had.
@@ -31,7 +35,7 @@ pub(super) async fn texts(rows: SendableRecordBatchStream) -> Result<Vec<Row>, P
         rows.try_collect().await.map_err(|error| failed(error.into()))?;
     let mut found = Vec::new();
     for batch in batches {
-        let texts = batch.columns().iter().map(|column| cast(column, &DataType::Utf8));
+        let texts = batch.columns().iter().map(text_of);
         let texts = texts.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
         let text = |column: &ArrayRef, row: usize| {
             let column = column.as_string::<i32>();
@@ -42,4 +46,15 @@ pub(super) async fn texts(rows: SendableRecordBatchStream) -> Result<Vec<Row>, P
         );
     }
     Ok(found)
+}
+
+fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Float64 => {
+            let numbers = column.as_primitive::<Float64Type>().iter();
+            let texts = numbers.map(|number| number.map(|number| number.to_string()));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+        _ => cast(column, &DataType::Utf8),
+    }
 }

@@ -7,7 +7,7 @@ use super::error::PipelineError;
 use super::known::{Definitions, Known};
 use super::settings::{PipelineConfig, Problem, Project, sql_problem};
 use crate::extract::mirror_table;
-use crate::load::{self, MatchKey, WriteBackConfig};
+use crate::load::{self, LoadError, MatchKey, WriteBackConfig};
 use crate::objects::{ObjectType, PropertyType, standard_properties};
 use crate::transform::{self, CheckOutcome, ModelCheck, TransformError, nearest};
 
@@ -161,7 +161,17 @@ impl Fit<'_> {
                 wrong.push((setting, unknown_column(model, column, schema)));
             }
         }
+        wrong.extend(self.clash(config, model));
         wrong
+    }
+
+    /// A property that the settings declare and that the account has otherwise.
+    fn clash(&self, config: &WriteBackConfig, write_back: &str) -> Option<(String, String)> {
+        let definitions = self.definitions.get(&config.object_type().ok()?)?;
+        match load::plan_properties(write_back, config, definitions) {
+            Err(LoadError::Settings { path, problem, .. }) => Some((path, problem)),
+            _ => None,
+        }
     }
 
     fn misfit_key(

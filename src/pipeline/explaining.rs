@@ -174,6 +174,14 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// What is planned, written and refused of the object type's records, and of
+    /// what hangs on them.
+    fn is_about_records(&self) -> String {
+        let object = self.object.name();
+        let parts = quoted(&format!("{object}."));
+        format!("(object = {} or starts_with(object, {parts}))", quoted(object))
+    }
+
     /// The records meant, the likeliest first.
     async fn find(&self, record: &RecordRef) -> Result<Vec<i64>, PipelineError> {
         let mirror = mirror_table(self.object);
@@ -399,17 +407,16 @@ impl Asker<'_> {
     /// What the last stored plan of each write-back decided.
     async fn plan(&self, journey: &mut Journey) -> Result<(), PipelineError> {
         let table = TableName::system("plans");
-        let object = quoted(self.object.name());
+        let about = self.is_about_records();
         let sql = format!(
-            "select write_back, max(run_id), max(planned_at) from {table} where object = {object} \
-             group by 1 order by 1"
+            "select write_back, max(run_id), max(planned_at) from {table} where {about} group by 1 order by 1"
         );
         let before = journey.steps.len();
         for row in self.ask(&table, &sql).await? {
             let [write_back, run, at] = take(row);
             let (write_back, run) = (write_back.unwrap_or_default(), run.unwrap_or_default());
             let condition = format!(
-                "object = {object} and write_back = {} and record_id = {}",
+                "{about} and write_back = {} and record_id = {}",
                 quoted(&write_back),
                 journey.id
             );
@@ -445,8 +452,8 @@ impl Asker<'_> {
         let table = TableName::system("writes");
         let sql = format!(
             "select write_back, outcome, properties, message, written_at, run_id from {table} \
-             where object = {} and record_id = {} order by stamp desc limit {MOST_SHOWN}",
-            quoted(self.object.name()),
+             where {} and record_id = {} order by stamp desc limit {MOST_SHOWN}",
+            self.is_about_records(),
             journey.id
         );
         for row in self.ask(&table, &sql).await? {
@@ -475,8 +482,8 @@ impl Asker<'_> {
         let table = TableName::system("rejects");
         let sql = format!(
             "select write_back, status, message, last_seen from {table} \
-             where object = {} and (record_id = {id} or match_key = '{id}') order by last_seen desc",
-            quoted(self.object.name()),
+             where {} and (record_id = {id} or match_key = '{id}') order by last_seen desc",
+            self.is_about_records(),
             id = journey.id
         );
         for row in self.ask(&table, &sql).await? {

@@ -180,6 +180,21 @@ async fn tests_are_checked_with_the_models() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_property_that_the_account_has_otherwise_is_named_where_it_is_declared() {
+    let world = World::new().await;
+    let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("settings");
+    let place = "      jobtitle: { from: title";
+    let declared =
+        "      numemployees: { from: stage, create: { type: string, group: g, label: L } }\n";
+    world.write("pipelines/scores.yml", &pipeline.replace(place, &format!("{declared}{place}")));
+    assert_eq!(check(&world).await.code, 0, "nobody knows without the account");
+    world.write("token", "test-token");
+    let ran = world.hublake(&["check"]).await;
+    let words = ["pipelines/scores.yml:16:", "numemployees", "It is declared as `string`"];
+    assert_found(&ran, &words);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_all_a_property_may_be_the_account_s_own() {
     let world = World::new().await;
     let pipeline = std::fs::read_to_string(world.path("pipelines/scores.yml")).expect("settings");

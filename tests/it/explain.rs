@@ -43,13 +43,14 @@ async fn a_record_s_journey_is_told_from_the_mirror_to_the_last_write() {
     let contacts = world.contacts();
     let (person, email) = (&contacts[3], contacts[3].email.clone().expect("an address"));
     world.edit(person.id, "jobtitle", "Chief");
+    world.edit(person.id, "firstname", &"x".repeat(500));
     world.run().await;
 
     let id = person.id.to_string();
     let told = steps(&world, &id).await;
     let expected = [
         ("record", "jobtitle", "Chief", "Job Title"),
-        ("record", "product_score", "3.0", ""),
+        ("record", "product_score", "3", ""),
         ("identity", "persons", &format!("user:{email}"), &format!("email {email}")),
         ("model", "wanted.score", "3", ""),
         ("plan", "wanted.product_score", "(empty) → 3", "write"),
@@ -67,6 +68,8 @@ async fn a_record_s_journey_is_told_from_the_mirror_to_the_last_write() {
     let people = explain(&world, &[&id]).await.stdout;
     assert!(people.starts_with(&format!("contact {id}\n")), "{people}");
     assert!(people.contains("What the last plan decided"), "{people}");
+    assert!(people.contains("x… (500 characters)"), "a long value is cut short: {people}");
+    assert!(told.iter().any(|step| step[2].len() == 500), "and whole as JSON");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -463,6 +463,8 @@ async fn an_undo_takes_links_out_of_the_mirror_once_they_are_gone() {
     let run = first["run_id"].as_str().expect("a run id");
     assert_eq!(world.hublake(&["undo", run, "--plan"]).await.code, 0);
     assert_eq!(world.value(&mirrored).await, "4", "a look changes nothing");
+    let told = world.hublake(&["explain", "contacts", &contacts[0].to_string()]).await.stdout;
+    assert!(told.contains("wanted.companies") && told.contains(LABEL), "{told}");
     undone(&world, &first).await;
     assert_eq!(world.value(&mirrored).await, "0");
     let again = counts(&world.run().await, "wanted.companies");
