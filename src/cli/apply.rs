@@ -3,6 +3,7 @@ use std::path::Path;
 use super::args::{ApplyArgs, Common};
 use super::failure::Failure;
 use super::{guards, project, report, stop};
+use crate::lake::Lake;
 use crate::load::Store;
 use crate::pipeline::{self, Apply, Outcome, Session, StoredPlans, WriteOptions};
 
@@ -11,11 +12,16 @@ pub(super) async fn run(args: &ApplyArgs, common: &Common) -> Result<Outcome, Fa
     report::check_form(common)?;
     let project = project::load(common)?;
     let accepted = guards::parse(&args.accept_guard)?;
-    let session = Session::open(&project, stop::on_interrupt()).await?;
     let file = args.plan.as_deref().map(Path::new).filter(|plan| is_file(plan));
-    let meant = match file {
-        Some(file) => pipeline::plans_in_file(&session, file).await?,
-        None => vec![stored(&session, args.plan.as_deref()).await?],
+    // The lake knows its plans before HubSpot is asked for anything.
+    let stored = match file {
+        Some(_) => None,
+        None => Some(stored(&project::open_lake(&project).await?, args.plan.as_deref()).await?),
+    };
+    let session = Session::open(&project, stop::on_interrupt()).await?;
+    let meant = match (file, stored) {
+        (Some(file), _) => pipeline::plans_in_file(&session, file).await?,
+        (None, stored) => Vec::from_iter(stored),
     };
     let options = WriteOptions { store: Store::Always, apply: Apply::Yes, accepted };
     let mut outcome = Outcome::Succeeded;
@@ -40,13 +46,13 @@ fn is_file(plan: &Path) -> bool {
 }
 
 /// The plan of this run, or the newest.
-async fn stored(session: &Session<'_>, asked: Option<&str>) -> Result<StoredPlans, Failure> {
+async fn stored(lake: &Lake, asked: Option<&str>) -> Result<StoredPlans, Failure> {
     let is_meant = |plans: &StoredPlans| match asked {
         Some(id) => plans.run_id == *id,
         // Looking at an undo asks for none: it is carried out by name.
         None => plans.plans.iter().all(|plan| plan.undoes.is_none()),
     };
-    let mut stored = pipeline::stored_plans(&session.lake).await?.into_iter();
+    let mut stored = pipeline::stored_plans(lake).await?.into_iter();
     stored.find(is_meant).ok_or_else(|| no_plan(asked))
 }
 

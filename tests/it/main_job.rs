@@ -136,6 +136,10 @@ async fn a_stored_plan_can_be_looked_at_and_applied() {
     let summary: Value =
         serde_json::from_str(plan.stdout.lines().next().expect("a plan")).expect("JSON");
     assert_eq!(world.write_calls(), 0, "a plan writes nothing to HubSpot");
+    world.control.clear_log();
+    let unknown = world.hublake(&["apply", "nope"]).await;
+    assert_eq!(unknown.code, 78, "{}", unknown.stderr);
+    assert_eq!(world.control.log(0).calls.len(), 0, "the lake knows");
     let run_id = summary["run_id"].as_str().expect("a run id");
     let applied = world.hublake(&["apply", run_id]).await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
