@@ -356,7 +356,7 @@ async fn every_bad_row_is_rejected_alone_and_with_a_sentence() {
     assert_eq!(category("4711"), Some("OBJECT_NOT_FOUND"));
     assert_eq!(category(&archived.to_string()), Some("OBJECT_NOT_FOUND"));
     assert_eq!(category(&leads[2].to_string()), Some("DUPLICATE_KEY"));
-    assert_eq!(category(&leads[3].to_string()), Some("INVALID_INTEGER"));
+    assert_eq!(category(&leads[3].to_string()), Some("NOT_A_FINITE_NUMBER"));
     assert_eq!(category(&leads[4].to_string()), Some("INVALID_OPTION"));
     assert_eq!(category(&leads[5].to_string()), Some("VALUE_TOO_LONG"));
 
