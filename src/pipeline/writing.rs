@@ -261,11 +261,12 @@ pub(super) async fn apply_plans(
     options: &WriteOptions,
     results: &mut RunResults,
 ) {
+    // Until something is sent, nothing is written: of what is not come to, and where
+    // applying fails, these figures stand.
+    let figures = plans.iter().map(|plan| (plan.write_back.clone(), unsent(&plan.counts)));
+    results.write_back.extend(figures);
     let mut failed = BTreeSet::new();
     for plan in plans {
-        // Until something is sent, nothing is written: if applying fails, these
-        // figures stand.
-        results.write_back.insert(plan.write_back.clone(), unsent(&plan.counts));
         if failed.contains(load::write_back_of(&plan.write_back)) {
             results.problems.push(waits(&plan.write_back));
             continue;

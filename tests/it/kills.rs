@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::s3::{Hold, S3};
-use crate::world::World;
+use crate::world::{World, kill};
 
 /// What must be the same in the end: HubSpot's values and the lake's rows.
 #[derive(Debug, PartialEq)]
@@ -59,14 +59,6 @@ async fn end_of(world: &World) -> End {
 /// A world whose lake lies in a store that can be held.
 async fn world_on(s3: &S3) -> World {
     World::with_lake(&s3.settings()).await
-}
-
-async fn kill(mut child: std::process::Child) {
-    child.kill().expect("the process is there to be ended");
-    tokio::task::spawn_blocking(move || child.wait())
-        .await
-        .expect("no panic")
-        .expect("an ended process");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

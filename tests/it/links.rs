@@ -7,7 +7,7 @@ use hublake::emulator::{Fault, FaultAction};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, kill};
 
 /// Labels by pair; the unlabelled type as an empty text.
 type Pairs = BTreeMap<(u64, u64), BTreeSet<String>>;
@@ -566,13 +566,9 @@ async fn killed_at_any_send_of_a_link_the_next_run_finishes_the_work() {
                 skip: 0,
                 times: Some(1),
             });
-            let mut child = world.start(&["run"]);
+            let child = world.start(&["run"]);
             world.control.wait_for_held().await;
-            child.kill().expect("the process is there to be ended");
-            tokio::task::spawn_blocking(move || child.wait())
-                .await
-                .expect("no panic")
-                .expect("ended");
+            kill(child).await;
             world.control.clear_faults();
             world.run().await;
             let at = format!("after a kill at {path}, {action:?}");
@@ -632,11 +628,9 @@ async fn killed_at_any_send_of_an_undo_of_links_the_next_undo_finishes_the_work(
                 skip: 0,
                 times: Some(1),
             });
-            let mut child = world.start(&["undo", &run]);
+            let child = world.start(&["undo", &run]);
             world.control.wait_for_held().await;
-            child.kill().expect("the process is there to be ended");
-            let ended = tokio::task::spawn_blocking(move || child.wait()).await;
-            ended.expect("no panic").expect("ended");
+            kill(child).await;
             world.control.clear_faults();
             let again = world.hublake(&["undo", &run]).await;
             assert_eq!(again.code, 0, "{at}: {}", again.stderr);
@@ -653,4 +647,40 @@ async fn killed_at_any_send_of_an_undo_of_links_the_next_undo_finishes_the_work(
             assert_eq!((counts["created"], counts["kept"]), (3, 0), "{at}: {counts:?}");
         }
     }
+}
+
+/// A kill just after HubSpot took links back: the mirror does not tell the next run
+/// that they are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_killed_undo_of_links_the_next_run_makes_them_again() {
+    let extracted = LINKS.replacen(
+        "{ properties: [email, firstname] }",
+        "{ properties: [email, firstname], associations: [companies] }",
+        1,
+    );
+    let world = world(&extracted).await;
+    let (contacts, companies) = (world.some_contacts(3), world.companies().await);
+    let company = free_companies(&world, &contacts, &companies).await[0];
+    world.write_pairs(&contacts.iter().map(|id| (*id, company)).collect::<Vec<_>>());
+    let run = world.run().await["run_id"].as_str().expect("a run id").to_owned();
+    assert_eq!(world.hublake(&["extract", "--full"]).await.code, 0);
+    world.control.add_fault(Fault {
+        method: None,
+        path: "*/batch/archive".to_owned(),
+        action: FaultAction::ApplyThenHold,
+        skip: 0,
+        times: Some(1),
+    });
+    let child = world.start(&["undo", &run]);
+    world.control.wait_for_held().await;
+    kill(child).await;
+    world.control.clear_faults();
+    world.run().await;
+    let pairs = world.pairs("contacts", "companies", &contacts).await;
+    for contact in &contacts {
+        let labels = pairs.get(&(*contact, company));
+        assert!(labels.is_some_and(|labels| labels.contains(LABEL)), "{pairs:?}");
+    }
+    let quiet = counts(&world.run().await, "wanted.companies");
+    assert_eq!(quiet["unchanged"], 3, "{quiet:?}");
 }

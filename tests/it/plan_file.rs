@@ -6,7 +6,7 @@ use std::fs;
 use hublake::emulator::{Emulator, EmulatorConfig, Fault, FaultAction};
 use serde_json::Value;
 
-use crate::world::{Ran, World};
+use crate::world::{Ran, World, kill};
 
 const FILE: &str = "plan.parquet";
 
@@ -229,14 +229,12 @@ async fn an_apply_that_was_killed_is_taken_back_by_its_own_id() {
         skip: 1,
         times: Some(1),
     });
-    let mut child = world.start(&["apply", &file]);
+    let child = world.start(&["apply", &file]);
     world.control.wait_for_held().await;
     // The others' outcomes reach the ledger in a commit of their own.
     let asked = ["query", "select run_id from system.writes limit 1", "-o", "csv"];
     while world.hublake(&asked).await.stdout.lines().count() < 2 {}
-    child.kill().expect("the process is there to be ended");
-    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
-    ended.expect("no panic").expect("an ended process");
+    kill(child).await;
     world.control.clear_faults();
     let run_id = world.value("select min(run_id) from system.writes").await;
     let undone = world.hublake(&["undo", &run_id]).await;

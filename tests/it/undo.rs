@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::{CREATES, Row, SIGN_UPS, UPDATES, USAGE, World, row};
 use crate::s3::{Hold, S3};
-use crate::world;
+use crate::world::{self, kill};
 
 async fn definitions(world: &World) -> Vec<PropertyDefinition> {
     world.client.properties(&ObjectType::CONTACTS, false).await.expect("properties")
@@ -553,11 +553,9 @@ async fn killed_at_any_commit_an_undo_is_finished_by_the_next() {
         let s3 = S3::start().await;
         let (world, run_id) = ran_on(&s3).await;
         s3.hold_commit(nth, when);
-        let mut child = world.start(&["undo", &run_id]);
+        let child = world.start(&["undo", &run_id]);
         s3.wait_held().await;
-        child.kill().expect("the process is there to be ended");
-        let ended = tokio::task::spawn_blocking(move || child.wait()).await;
-        ended.expect("no panic").expect("an ended process");
+        kill(child).await;
         s3.release();
         let again = world.hublake(&["undo", &run_id]).await;
         assert_eq!(again.code, 0, "after a kill {when:?} commit {nth}, {key}: {}", again.stderr);
@@ -578,11 +576,9 @@ async fn half_undone() -> (world::World, Vec<u64>, String) {
         skip: 0,
         times: Some(1),
     });
-    let mut child = world.start(&["undo", &run_id]);
+    let child = world.start(&["undo", &run_id]);
     world.control.wait_for_held().await;
-    child.kill().expect("the process is there to be ended");
-    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
-    ended.expect("no panic").expect("an ended process");
+    kill(child).await;
     world.control.clear_faults();
     (world, some, run_id)
 }

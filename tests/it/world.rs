@@ -59,6 +59,13 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
+/// Ends a process as `kill -9` does.
+pub(crate) async fn kill(mut child: Child) {
+    child.kill().expect("the process is there to be ended");
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.expect("no panic").expect("an ended process");
+}
+
 impl World {
     /// The account and a project that keeps its lake in a folder.
     pub(crate) async fn new() -> Self {

@@ -32,6 +32,9 @@ const DOING: &str = "applying a plan";
 /// Batches in flight. Each is large, and the client's budget sets the pace.
 const IN_FLIGHT: usize = 8;
 
+/// Pairs taken out of the mirror by one commit.
+const FORGOTTEN_AT_ONCE: usize = 8_192;
+
 /// How old a plan may be, in µs, before pairs are read again that it found
 /// unassociated.
 const FRESH: i64 = 60 * 1_000_000;
@@ -96,6 +99,7 @@ impl Applying<'_> {
         }
         let planned_at = self.request.plan.planned_at;
         stored.begin(&cursors).await?;
+        self.forget_unlinked().await?;
         let mut book = stored.book().await?;
         let ledger = Ledger::open(self.lake, stored.heading()).await?;
         let counts = self.send(&sender, Some(&ledger), Some(&mut book)).await;
@@ -149,8 +153,7 @@ impl Applying<'_> {
         book: Option<&mut RejectBook>,
     ) -> Result<Counts, LoadError> {
         let counts = self.request.plan.counts;
-        let (failed, gone, unlabelled) = Default::default();
-        let mut keeping = Keeping { counts, ledger, book, failed, gone, unlabelled };
+        let mut keeping = Keeping { counts, ledger, book, failed: HashSet::new() };
         for unlinks in [false, true] {
             let action = if unlinks { "unlink" } else { "link" };
             let mut rows = self.stored().rows(&[action]).await?;
@@ -173,25 +176,32 @@ impl Applying<'_> {
                 keeping.take(done.during(DOING)?).await;
             }
         }
-        if ledger.is_some() {
-            self.forget(&keeping).await?;
-        }
         Ok(keeping.counts)
     }
 
-    /// Lets the mirror know of what was taken back: models that read it would go on
-    /// with it, and the next plan would think that it is there.
-    async fn forget(&self, keeping: &Keeping<'_>) -> Result<(), LoadError> {
+    /// Takes out of the mirror what is about to be taken back. Before anything is
+    /// sent, since a kill may follow at once: what the mirror shows a plan believes,
+    /// and what it does not show is read before it is decided.
+    async fn forget_unlinked(&self) -> Result<(), LoadError> {
         let Kind::Associate { to, .. } = &self.part.kind else { return Ok(()) };
-        if keeping.gone.is_empty() && keeping.unlabelled.is_empty() {
-            return Ok(());
-        }
         let Some(mut mirror) = held::mirror(self.lake).await? else { return Ok(()) };
         let from = &self.part.object;
-        held::forget(&mut mirror, (from, to), &keeping.gone, None).await?;
-        let other_way = keeping.gone.iter().map(|(record, other)| (*other, *record)).collect();
-        held::forget(&mut mirror, (to, from), &other_way, None).await?;
-        held::forget(&mut mirror, (from, to), &keeping.unlabelled, self.part.label()).await
+        let mut rows = self.stored().rows(&["unlink"]).await?;
+        while let Some(tasks) = self.batch(&mut rows, FORGOTTEN_AT_ONCE).await? {
+            let pairs = |is_meant: fn(&Task) -> bool| {
+                let meant = tasks.iter().filter(|task| is_meant(task));
+                meant.map(|task| (task.record, task.other)).collect::<HashSet<_>>()
+            };
+            let keeps_pair = |task: &Task| task.category.as_deref() == Some(LABEL_ONLY);
+            let goes = |task: &Task| task.category.as_deref() != Some(LABEL_ONLY);
+            let gone = pairs(goes);
+            held::forget(&mut mirror, (from, to), &gone, None).await?;
+            let other_way = gone.into_iter().map(|(record, other)| (other, record)).collect();
+            held::forget(&mut mirror, (to, from), &other_way, None).await?;
+            let label = self.part.label();
+            held::forget(&mut mirror, (from, to), &pairs(keeps_pair), label).await?;
+        }
+        Ok(())
     }
 
     /// The next batch of at most `size` rows; none at the end.
@@ -217,9 +227,6 @@ struct Keeping<'a> {
     book: Option<&'a mut RejectBook>,
     /// Records of which something could not be made: as many as failed.
     failed: HashSet<i64>,
-    /// Pairs that are not associated any more, and those that only lack the label.
-    gone: HashSet<(i64, i64)>,
-    unlabelled: HashSet<(i64, i64)>,
 }
 
 impl Keeping<'_> {
@@ -250,13 +257,6 @@ impl Keeping<'_> {
             );
             if !made {
                 self.failed.insert(row.task.record);
-            }
-            if row.outcome == Outcome::Archived {
-                let pair = (row.task.record, row.task.other);
-                match row.task.category.as_deref() == Some(LABEL_ONLY) {
-                    true => self.unlabelled.insert(pair),
-                    false => self.gone.insert(pair),
-                };
             }
             if let Some(book) = self.book.as_deref_mut() {
                 note(book, row, made);

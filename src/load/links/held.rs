@@ -13,6 +13,7 @@ use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::execution::DiskManager;
+use datafusion::logical_expr::Expr;
 use datafusion::prelude::{col, lit};
 use futures::StreamExt;
 
@@ -47,6 +48,11 @@ pub(crate) fn schema() -> SchemaRef {
     ]))
 }
 
+/// The associations of a pair of types.
+fn of_pair(from: &ObjectType, to: &ObjectType) -> Expr {
+    col("from_type").eq(lit(from.name())).and(col("to_type").eq(lit(to.name())))
+}
+
 /// Parts the associations of a pair of types by record.
 pub(crate) async fn part(
     mirror: Option<&Table>,
@@ -57,9 +63,8 @@ pub(crate) async fn part(
 ) -> Result<Vec<Bucket>, LoadError> {
     let mut buckets = Buckets::new(schema(), count, disk);
     if let Some(mirror) = mirror {
-        let filter = col("from_type").eq(lit(from.name())).and(col("to_type").eq(lit(to.name())));
         let columns = ["from_id", "to_id", "category", "type_id", "label"];
-        let mut rows = mirror.scan(Some(&columns), Some(filter)).await.during(DOING)?;
+        let mut rows = mirror.scan(Some(&columns), Some(of_pair(from, to))).await.during(DOING)?;
         while let Some(batch) = rows.next().await {
             let batch = batch.during(DOING)?;
             let batch = RecordBatch::try_new(schema(), batch.columns().to_vec()).during(DOING)?;
@@ -243,10 +248,7 @@ pub(crate) async fn refresh(
     let (Some(first), Some(last)) = (covered.iter().min(), covered.iter().max()) else {
         return Ok(());
     };
-    let filter = col("from_type")
-        .eq(lit(from.name()))
-        .and(col("to_type").eq(lit(to.name())))
-        .and(col("from_id").between(lit(*first), lit(*last)));
+    let filter = of_pair(from, to).and(col("from_id").between(lit(*first), lit(*last)));
     let asked: HashSet<i64> = covered.iter().copied().collect();
     let fresh: HashSet<(i64, i64, &str, i64)> = found
         .iter()
@@ -279,8 +281,7 @@ pub(crate) async fn refresh(
     Ok(())
 }
 
-/// Takes pairs out of the mirror that HubSpot does not have any more; with a label
-/// given, only that of theirs.
+/// Takes pairs out of the mirror; with a label given, only that of theirs.
 pub(crate) async fn forget(
     mirror: &mut Table,
     (from, to): (&ObjectType, &ObjectType),
@@ -291,10 +292,7 @@ pub(crate) async fn forget(
     let (Some(first), Some(last)) = (records.clone().min(), records.max()) else {
         return Ok(());
     };
-    let filter = col("from_type")
-        .eq(lit(from.name()))
-        .and(col("to_type").eq(lit(to.name())))
-        .and(col("from_id").between(lit(first), lit(last)));
+    let filter = of_pair(from, to).and(col("from_id").between(lit(first), lit(last)));
     let columns = [&KEY[..], &["label"]].concat();
     let mut gone = Vec::new();
     let mut rows = mirror.scan(Some(&columns), Some(filter)).await.during(DOING)?;
