@@ -440,21 +440,27 @@ async fn an_undo_gives_associations_back_that_nobody_touched_since() {
     }
 }
 
-/// The mirror's associations follow what is taken back, and not what is only
-/// looked at.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_undo_takes_links_out_of_the_mirror_once_they_are_gone() {
+/// Some contacts that a run has associated with a company, and the mirror knows it.
+async fn mirrored(count: usize) -> (World, Vec<u64>, u64, Value) {
     let extracted = LINKS.replacen(
         "{ properties: [email, firstname] }",
         "{ properties: [email, firstname], associations: [companies] }",
         1,
     );
     let world = world(&extracted).await;
-    let (contacts, companies) = (world.some_contacts(4), world.companies().await);
+    let (contacts, companies) = (world.some_contacts(count), world.companies().await);
     let company = free_companies(&world, &contacts, &companies).await[0];
     world.write_pairs(&contacts.iter().map(|contact| (*contact, company)).collect::<Vec<_>>());
     let first = world.run().await;
     assert_eq!(world.hublake(&["extract", "--full"]).await.code, 0);
+    (world, contacts, company, first)
+}
+
+/// The mirror's associations follow what is taken back, and not what is only
+/// looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_takes_links_out_of_the_mirror_once_they_are_gone() {
+    let (world, contacts, company, first) = mirrored(4).await;
     let ids = contacts.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let mirrored = format!(
         "select count(distinct from_id) from hubspot.associations where to_id = {company} and from_id in ({ids})"
@@ -653,17 +659,8 @@ async fn killed_at_any_send_of_an_undo_of_links_the_next_undo_finishes_the_work(
 /// that they are there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_killed_undo_of_links_the_next_run_makes_them_again() {
-    let extracted = LINKS.replacen(
-        "{ properties: [email, firstname] }",
-        "{ properties: [email, firstname], associations: [companies] }",
-        1,
-    );
-    let world = world(&extracted).await;
-    let (contacts, companies) = (world.some_contacts(3), world.companies().await);
-    let company = free_companies(&world, &contacts, &companies).await[0];
-    world.write_pairs(&contacts.iter().map(|id| (*id, company)).collect::<Vec<_>>());
-    let run = world.run().await["run_id"].as_str().expect("a run id").to_owned();
-    assert_eq!(world.hublake(&["extract", "--full"]).await.code, 0);
+    let (world, contacts, company, first) = mirrored(3).await;
+    let run = first["run_id"].as_str().expect("a run id");
     world.control.add_fault(Fault {
         method: None,
         path: "*/batch/archive".to_owned(),
@@ -671,7 +668,7 @@ async fn after_a_killed_undo_of_links_the_next_run_makes_them_again() {
         skip: 0,
         times: Some(1),
     });
-    let child = world.start(&["undo", &run]);
+    let child = world.start(&["undo", run]);
     world.control.wait_for_held().await;
     kill(child).await;
     world.control.clear_faults();
