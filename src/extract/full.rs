@@ -15,11 +15,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::ExtractError;
-use super::listing::{List, Listing};
+use super::listing::{List, Listing, PIECE};
 use super::mirror::{FULL_COMPLETED, WATERMARK};
 use super::object::{ObjectSync, Sink};
 use super::pages::PageSource;
-use super::ranges::{Coverage, Range};
+use super::ranges::{Coverage, END, Range};
 use super::reader::{Arrival, Ended, Reading, Walk};
 use super::vanished::{self, Seen};
 use crate::lake::Cursor;
@@ -49,24 +49,13 @@ pub(super) async fn sync(
             return Ok(());
         }
     }
-    // What an attempt before this one has seen of a complete mirror is not
-    // known, and who is missing there must be.
-    let is_to_read = !before.is_empty() && !live.is_unordered(sink.table());
-    let again = format!("{}.again", listing.cursors().0);
-    // Nothing tells how far this reading comes: one that was cut is left to the
-    // next listing, or an object too large for one run would never be done.
-    let was_cut = sink.cursor(&again) == Some(generation);
-    if is_to_read && sink.cursor(FULL_COMPLETED).is_some() && !was_cut {
-        sink.commit(vec![Cursor { app_id: again, value: generation }]).await?;
-        seen.read_too(&before);
-        let coverage = live.coverage(sink.table());
-        read_ranges(sync, &source, &live, before, coverage, &mut seen, &mut highest, sink).await?;
-        if sink.report.interrupted {
-            return Ok(());
-        }
-    }
     sink.commit(Vec::new()).await?;
-    vanished::settle(sync, &source, seen, sink, server_time).await?;
+    let is_complete = sink.cursor(FULL_COMPLETED).is_some();
+    if is_complete && !before.is_empty() && !live.is_unordered(sink.table()) {
+        read_again(sync, &source, &live, &before, &mut seen, highest, sink, server_time).await?;
+    } else {
+        vanished::settle(sync, &source, &seen, (0, END), sink, server_time).await?;
+    }
     if sink.report.interrupted {
         return Ok(());
     }
@@ -76,6 +65,40 @@ pub(super) async fn sync(
         .map(|(app_id, value)| Cursor { app_id: app_id.to_owned(), value });
     sink.report.listed = true;
     sink.commit(cursors.into()).await
+}
+
+/// Reads again what was read before a cut, and finds out who is missing. What that
+/// attempt has seen of a complete mirror is not known, and who is missing there must
+/// be. It goes piece by piece, each settled for good: where one is cut the next
+/// attempt goes on, however large the object.
+#[expect(clippy::too_many_arguments, reason = "one reading's whole state, in one place")]
+async fn read_again(
+    sync: &ObjectSync<'_>,
+    source: &Arc<PageSource>,
+    live: &List,
+    before: &[Range],
+    seen: &mut Seen,
+    mut highest: Option<i64>,
+    sink: &mut Sink<'_>,
+    server_time: i64,
+) -> Result<(), ExtractError> {
+    for (from, to) in live.pieces_to_settle(sink.table(), PIECE).await? {
+        let again: Vec<Range> = before.iter().filter_map(|range| range.within(from, to)).collect();
+        seen.read_too(&again);
+        let coverage = live.coverage(sink.table());
+        read_ranges(sync, source, live, again, coverage, seen, &mut highest, sink).await?;
+        if sink.report.interrupted {
+            return Ok(());
+        }
+        sink.commit(Vec::new()).await?;
+        vanished::settle(sync, source, seen, (from, to), sink, server_time).await?;
+        if sink.report.interrupted {
+            return Ok(());
+        }
+        let settled = live.settled(sink.table(), to);
+        sink.commit(settled).await?;
+    }
+    Ok(())
 }
 
 /// Reads what is left of a list. Whatever came is committed, however it ended.

@@ -88,6 +88,12 @@ impl Range {
         Self { start, next: start, end, density: None }
     }
 
+    /// The part of it between two ids, if there is any, to be read from its beginning.
+    pub(super) fn within(&self, from: i64, to: i64) -> Option<Self> {
+        let part = Self::new(self.start.max(from), self.end.min(to));
+        (part.start < part.end).then_some(part)
+    }
+
     /// Takes in a page that held `records` ids up to `last`.
     pub(super) fn advance(&mut self, records: usize, last: i64) {
         let span = (last - self.next).saturating_add(1).max(1);

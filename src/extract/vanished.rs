@@ -15,7 +15,7 @@ use arrow::array::{
 };
 use arrow::compute::{concat_batches, filter_record_batch, is_null};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use datafusion::prelude::col;
+use datafusion::prelude::{col, lit};
 use roaring::RoaringTreemap;
 
 use super::decode::Page;
@@ -28,7 +28,7 @@ use super::stored;
 use crate::lake::Table;
 use crate::objects::RecordId;
 
-/// Records asked for alone in one sync, at most: a call each. Of more than these
+/// Records asked for alone at one settling, at most: a call each. Of more than these
 /// nobody merges between two listings; they were deleted together.
 const ASKED_ALONE: usize = 1_000;
 /// Ids a batch read takes.
@@ -81,16 +81,17 @@ impl Seen {
     }
 }
 
-/// Asks again for every live record of the mirror that no list has shown, and
-/// marks those that are gone.
+/// Asks again for every live record of the mirror, of those between two ids, that no
+/// list has shown, and marks those that are gone.
 pub(super) async fn settle(
     sync: &ObjectSync<'_>,
     source: &PageSource,
-    seen: Seen,
+    seen: &Seen,
+    between: (i64, i64),
     sink: &mut Sink<'_>,
     server_time: i64,
 ) -> Result<(), ExtractError> {
-    let missing = missing(sink.table(), &seen).await?;
+    let missing = missing(sink.table(), seen, between).await?;
     let mut gone = Vec::new();
     for batch in missing.chunks(BATCH) {
         let asked = sync.stop.run_until_cancelled(ask_again(source, batch, sink));
@@ -123,12 +124,18 @@ pub(super) async fn settle(
 }
 
 /// Ids of rows that say their record is live, though no list has shown it.
-async fn missing(table: &Table, seen: &Seen) -> Result<Vec<i64>, ExtractError> {
+async fn missing(
+    table: &Table,
+    seen: &Seen,
+    (from, to): (i64, i64),
+) -> Result<Vec<i64>, ExtractError> {
     let Some(shown) = &seen.ids else { return Ok(Vec::new()) };
     let live = col("archived")
         .is_not_true()
         .and(col("merged_into").is_null())
-        .and(col("_vanished_at").is_null());
+        .and(col("_vanished_at").is_null())
+        .and(col("id").gt_eq(lit(from)))
+        .and(col("id").lt(lit(to)));
     let unseen = |batch: &RecordBatch| -> BooleanArray {
         let ids = batch.column(0).as_primitive::<Int64Type>();
         ids.values().iter().map(|id| Some(seen.misses(shown, *id))).collect()
